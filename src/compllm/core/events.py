@@ -1,7 +1,8 @@
 """Everything that happens (events, past tense) and everything the scheduler asks for (commands, imperative).
 
 One stream of events feeds progress displays, the journal, metrics and replay. `SchedulerEvent` names those that the
-scheduler itself is driven by; the others are for observers alone. `kind` discriminates.
+scheduler itself is driven by; the others are for observers alone. `kind` discriminates. `attempt` counts how often a
+node was sent to an expert, so that news of an attempt that is over can be told from news of the present one.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class NodeCompleted:
     run: str
     node: int
     answer: SubAnswer
+    attempt: int = 1
     kind: Literal["node_completed"] = "node_completed"
 
 
@@ -72,6 +74,7 @@ class NodeFailed:
     node: int
     reason: str
     retryable: bool = False
+    attempt: int = 1
     kind: Literal["node_failed"] = "node_failed"
 
 
@@ -81,6 +84,7 @@ class NodeCancelled:
 
     run: str
     node: int
+    attempt: int = 1
     kind: Literal["node_cancelled"] = "node_cancelled"
 
 
@@ -375,13 +379,5 @@ class WakeAt:
 
 
 Command: TypeAlias = (
-    ResolveNode
-    | RunNode
-    | CancelNode
-    | GiveUpNode
-    | SkipNode
-    | FinishRun
-    | LoadModel
-    | EvictModel
-    | WakeAt
+    ResolveNode | RunNode | CancelNode | GiveUpNode | SkipNode | FinishRun | LoadModel | EvictModel | WakeAt
 )

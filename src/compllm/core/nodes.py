@@ -1,0 +1,159 @@
+"""Runs and their nodes at run time: who waits for whom, and which node may go into which state."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from compllm.core.routing import Candidate
+from compllm.errors import InvalidTransition
+
+NodeKey: TypeAlias = tuple[str, int]
+NodeState = Literal[
+    "waiting", "resolving", "ready", "parked", "running", "cancelling", "completed", "failed", "skipped", "cancelled"
+]
+ENDED: frozenset[NodeState] = frozenset({"completed", "failed", "skipped", "cancelled"})
+
+# Parked: ready, but not to be tried before a time. Cancelling: told to stop, still holding its slot.
+_ALLOWED: dict[NodeState, frozenset[NodeState]] = {
+    "waiting": frozenset({"resolving", "ready", "failed", "skipped", "cancelled"}),
+    "resolving": frozenset({"ready", "failed", "cancelled"}),
+    "ready": frozenset({"parked", "running", "failed", "cancelled"}),
+    "parked": frozenset({"ready", "failed", "cancelled"}),
+    "running": frozenset({"completed", "ready", "parked", "failed", "cancelling"}),
+    "cancelling": frozenset({"cancelled"}),
+}
+_STORY_LENGTH = 24
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One sub-query at run time.
+
+    `tail_s` is the length of the longest remaining path that begins with this node. `candidates` are the experts still
+    to be tried, the present one first (`reason` says why them); `tries` counts attempts at the present one, `attempt`
+    all of them.
+    """
+
+    key: NodeKey
+    duration_s: float
+    candidates: tuple[Candidate, ...]
+    final: bool
+    parents: tuple[NodeKey, ...]
+    reason: str = ""
+    state: NodeState = "waiting"
+    unfinished_parents: int = 0
+    children: list[Node] = field(default_factory=list)
+    tail_s: float = 0.0
+    attempt: int = 0
+    tries: int = 0
+    ready_order: int = 0
+    overtaken: int = 0
+    story: deque[str] = field(default_factory=lambda: deque(maxlen=_STORY_LENGTH))
+
+    @property
+    def model(self) -> str:
+        """The model of the expert that is next to be tried; empty when nobody is eligible."""
+        return self.candidates[0].model if self.candidates else ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is completed, failed, skipped or cancelled."""
+        return self.state in ENDED
+
+    def move(self, state: NodeState, now_s: float) -> None:
+        """Change the state.
+
+        Raises:
+            InvalidTransition: the table of transitions does not allow it; the error carries the node's story.
+        """
+        if state not in _ALLOWED.get(self.state, frozenset()):
+            raise InvalidTransition(f"node {self.key} cannot go from {self.state} to {state}", tuple(self.story))
+        self.story.append(f"{now_s:.6f} {self.state} -> {state}")
+        self.state = state
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One query's nodes; `open_nodes` counts those that have not ended."""
+
+    id: str
+    nodes: dict[int, Node] = field(default_factory=dict)
+    closed: bool = False
+    cancelled: bool = False
+    open_nodes: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can happen in it."""
+        return self.open_nodes == 0 and (self.closed or self.cancelled)
+
+
+class NodeGraph:
+    """All open runs."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+
+    def __iter__(self) -> Iterator[Node]:
+        return (node for run in self.runs.values() for node in run.nodes.values())
+
+    def run(self, run_id: str) -> Run:
+        """Return an open run, begun now if it is new."""
+        return self.runs.setdefault(run_id, Run(run_id))
+
+    def node(self, run_id: str, node_id: int) -> Node:
+        """Return a node of an open run.
+
+        Raises:
+            InvalidTransition: there is no such node.
+        """
+        run = self.runs.get(run_id)
+        if run is None or node_id not in run.nodes:
+            raise InvalidTransition(f"node {node_id} of run {run_id} is not known")
+        return run.nodes[node_id]
+
+    def add(self, node: Node) -> Run:
+        """Enter a node whose parents are known.
+
+        Raises:
+            InvalidTransition: the run is closed, the node exists, or a parent does not.
+        """
+        run = self.run(node.key[0])
+        if run.closed or node.key[1] in run.nodes:
+            raise InvalidTransition(f"node {node.key} is added {'to a closed run' if run.closed else 'twice'}")
+        for run_id, parent_id in node.parents:
+            parent = self.node(run_id, parent_id)
+            parent.children.append(node)
+            node.unfinished_parents += not parent.ended
+        run.nodes[node.key[1]] = node
+        run.open_nodes += 1
+        node.tail_s = node.duration_s
+        return run
+
+    def lengthen(self, node: Node) -> Iterator[Node]:
+        """Carry a node's tail to its ancestors and yield those that grew; O(ancestors that grow)."""
+        grown = [node]
+        while grown:
+            child = grown.pop()
+            for key in child.parents:
+                parent = self.node(*key)
+                tail_s = parent.duration_s + child.tail_s
+                if tail_s > parent.tail_s:
+                    parent.tail_s = tail_s
+                    grown.append(parent)
+                    yield parent
+
+    def end(self, node: Node) -> Iterator[Node]:
+        """Count a node as ended and yield the children that wait for nothing else now."""
+        self.runs[node.key[0]].open_nodes -= 1
+        for child in node.children:
+            child.unfinished_parents -= 1
+            if child.unfinished_parents == 0 and child.state == "waiting":
+                yield child
+
+    def forget(self, run_id: str) -> None:
+        """Drop a finished run."""
+        del self.runs[run_id]

@@ -1,0 +1,158 @@
+r"""The plan language: one step a line, read and written in any chunking.
+
+    1. [geography] What is the capital of France?
+    2. [geography] What is the population of #1?
+    3. Which of them came first? (after #1, #2)
+
+`[field]` names the field of the expert that the step wants; `#n` stands for the answer of an earlier step; `(after #n)`
+adds an edge without substitution; `\#` is a literal number sign. Steps are numbered 1, 2, 3, ... without gaps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from compllm.core.plan import Plan, SubQuery
+from compllm.errors import PlanParseError
+
+MAX_STEPS = 32
+MAX_LINE_CHARACTERS = 4_000
+
+_LINE = re.compile(r"^(?P<id>\d{1,9})\s*[.):]\s*(?:\[(?P<tag>[^\[\]]{1,80})\]\s*)?(?P<text>.*)$")
+_AFTER = re.compile(r"\s*\(after\s+(?P<steps>#\d{1,9}(?:\s*(?:,|and)\s*#\d{1,9})*)\)\s*$", re.IGNORECASE)
+
+STEP_FORM = "write it as `1. [field] question`"
+
+
+class PlanReader:
+    """Reads a plan piece by piece and gives each step as soon as its line has ended.
+
+    The pieces may be cut anywhere. After an error the reader takes nothing more.
+    """
+
+    def __init__(self, *, max_steps: int = MAX_STEPS) -> None:
+        self.max_steps = max_steps
+        self._buffer = ""
+        self._line = 0
+        self._steps: list[SubQuery] = []
+
+    @property
+    def steps(self) -> tuple[SubQuery, ...]:
+        """The steps read so far."""
+        return tuple(self._steps)
+
+    def feed(self, piece: str) -> list[SubQuery]:
+        """Take a piece of the plan and return the steps that it completed.
+
+        Raises:
+            PlanParseError: a line breaks the plan language.
+        """
+        self._buffer += piece
+        *lines, self._buffer = self._buffer.split("\n")
+        if len(self._buffer) > MAX_LINE_CHARACTERS:
+            raise self._error(f"longer than {MAX_LINE_CHARACTERS} characters", self._buffer, self._line + 1)
+        return [step for line in lines for step in self._take(line)]
+
+    def close(self) -> list[SubQuery]:
+        """Take what is left as the last line and return its step, if it holds one.
+
+        Raises:
+            PlanParseError: the last line breaks the plan language, or the plan is empty.
+        """
+        line, self._buffer = self._buffer, ""
+        steps = self._take(line)
+        if not self._steps:
+            raise PlanParseError(f"the plan has no steps; {STEP_FORM}", line=max(self._line, 1), text="")
+        return steps
+
+    def _take(self, line: str) -> list[SubQuery]:
+        self._line += 1
+        line = line.strip()
+        if not line:
+            return []
+        step = self._parse(line)
+        self._steps.append(step)
+        return [step]
+
+    def _parse(self, line: str) -> SubQuery:
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise self._error(f"longer than {MAX_LINE_CHARACTERS} characters", line)
+        match = _LINE.match(line)
+        if match is None:
+            raise self._error(f"not a step; {STEP_FORM}", line)
+        step_id, expected = int(match["id"]), len(self._steps) + 1
+        if step_id != expected:
+            kind = "is used twice" if 0 < step_id < expected else f"comes where {expected} should be"
+            raise self._error(f"step number {step_id} {kind}", line)
+        if step_id > self.max_steps:
+            raise self._error(f"more than the allowed {self.max_steps} steps", line)
+        text, after = _split_after(match["text"].strip())
+        if not text:
+            raise self._error(f"the step has no question; {STEP_FORM}", line)
+        tag = match["tag"].strip() if match["tag"] else None
+        step = SubQuery(step_id, text, tag or None, after)
+        self._check_earlier(step.parents, step_id, line)
+        return step
+
+    def _check_earlier(self, named: Iterable[int], step_id: int, line: str) -> None:
+        for step in sorted(named):
+            if not 0 < step < step_id:
+                allowed = f"only #1 to #{step_id - 1} are" if step_id > 1 else "the first step can name none"
+                raise self._error(f"#{step} is not an earlier step; {allowed}", line)
+
+    def _error(self, message: str, text: str, line: int | None = None) -> PlanParseError:
+        return PlanParseError(message, line=line or self._line, text=text[:200])
+
+
+def _split_after(text: str) -> tuple[str, frozenset[int]]:
+    match = _AFTER.search(text)
+    if match is None:
+        return text, frozenset()
+    return text[: match.start()].rstrip(), frozenset(int(n) for n in re.findall(r"#(\d+)", match["steps"]))
+
+
+def parse_plan(text: str, *, max_steps: int = MAX_STEPS) -> Plan:
+    """Read a whole plan.
+
+    Raises:
+        PlanParseError: a line breaks the plan language.
+    """
+    reader = PlanReader(max_steps=max_steps)
+    reader.feed(text)
+    reader.close()
+    return Plan(reader.steps)
+
+
+def format_step(step: SubQuery) -> str:
+    """Write a step as a line of the plan language; `parse_plan` reads the same step back."""
+    tag = f"[{step.tag}] " if step.tag else ""
+    after = f" (after {', '.join(f'#{n}' for n in sorted(step.after))})" if step.after else ""
+    return f"{step.id}. {tag}{step.text}{after}"
+
+
+def format_plan(plan: Plan) -> str:
+    """Write a plan in the plan language, one line a step."""
+    return "\n".join(format_step(step) for step in plan.steps)
+
+
+def grammar(max_steps: int = MAX_STEPS) -> str:
+    """Return a GBNF grammar that admits only numbered lines with references to earlier steps.
+
+    Each step number is spelt out, so ids cannot gap and step n can only name #1 to #(n-1).
+    """
+    rules = ["root ::= step1"]
+    for n in range(1, max_steps + 1):
+        rest = f" step{n + 1}?" if n < max_steps else ""
+        body, last = "char*", "char"
+        if n > 1:
+            earlier = " | ".join(f'"{k}"' for k in range(n - 1, 0, -1))
+            rules.append(f'ref{n} ::= "#" ({earlier})')
+            body, last = f"(char | ref{n} break)*", f"(char | ref{n})"
+        rules.append(f'step{n} ::= "{n}. " tag? {body} {last} ("\\n"{rest})?')
+    rules += [
+        'tag ::= "[" [a-z] [a-z ,&-]* "] "',
+        "char ::= [^#\\x00-\\x1f]",
+        "break ::= [^#0-9A-Za-z_\\x00-\\x1f]",
+    ]
+    return "\n".join(rules)
