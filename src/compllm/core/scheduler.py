@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compllm.core import events as ev
@@ -35,7 +35,7 @@ class Rules:
     max_overtakes: int = 32
     max_tries: int = 2
     skip_descendants: bool = True
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Scheduler:
