@@ -17,6 +17,7 @@
     │ ├ ExpertTimeoutError
     │ └ ExpertResponseError
     ├ AggregationError
+    ├ RunError(run)
     └ JournalError
 
 `InvalidTransition` stands outside the tree: it is a bug of ours, not something a caller can mend.
@@ -118,6 +119,14 @@ class ExpertResponseError(ExpertError):
 
 class AggregationError(CompLLMError):
     """The sub-answers could not be joined into one answer."""
+
+
+class RunError(CompLLMError):
+    """A run ended without an answer; `run` is its id in the journal."""
+
+    def __init__(self, message: str, *, run: str) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class JournalError(CompLLMError):

@@ -20,7 +20,7 @@ class Backoff:
 
     def pause_s(self, failures: int) -> float:
         """Return the pause after the n-th failure in a row."""
-        return min(self.longest_s, self.first_s * 2.0 ** max(failures - 1, 0))
+        return min(self.longest_s, self.first_s * 2.0 ** min(max(failures - 1, 0), 64))
 
 
 @dataclass(slots=True)
@@ -32,8 +32,15 @@ class Health:
     broken: bool = False
     reason: str = ""
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the model is never tried again."""
+        return self.rests_until_s == math.inf
+
     def note_failure(self, backoff: Backoff, reason: str, now_s: float, *, retryable: bool) -> None:
-        """Count a failure and set the rest that follows from it."""
+        """Count a failure and set the rest that follows from it; what is given up stays so."""
+        if self.given_up:
+            return
         self.failures += 1
         self.reason = reason
         self.broken = self.broken or not retryable or self.failures >= backoff.breaker_failures

@@ -115,15 +115,24 @@ class NodeGraph:
             raise InvalidTransition(f"node {node_id} of run {run_id} is not known")
         return run.nodes[node_id]
 
+    def find(self, run_id: str, node_id: int) -> Node | None:
+        """Return a node, or None when its run is over and forgotten.
+
+        Raises:
+            InvalidTransition: the run is open and has no such node.
+        """
+        return self.node(run_id, node_id) if run_id in self.runs else None
+
     def add(self, node: Node) -> Run:
         """Enter a node whose parents are known.
 
         Raises:
-            InvalidTransition: the run is closed, the node exists, or a parent does not.
+            InvalidTransition: the run is closed or cancelled, the node exists, or a parent does not.
         """
         run = self.run(node.key[0])
-        if run.closed or node.key[1] in run.nodes:
-            raise InvalidTransition(f"node {node.key} is added {'to a closed run' if run.closed else 'twice'}")
+        over = run.closed or run.cancelled
+        if over or node.key[1] in run.nodes:
+            raise InvalidTransition(f"node {node.key} is added {'to a run that is over' if over else 'twice'}")
         for run_id, parent_id in node.parents:
             parent = self.node(run_id, parent_id)
             parent.children.append(node)
@@ -135,11 +144,12 @@ class NodeGraph:
 
     def lengthen(self, node: Node) -> Iterator[Node]:
         """Carry a node's tail to its ancestors and yield those that grew; O(ancestors that grow)."""
+        nodes = self.runs[node.key[0]].nodes
         grown = [node]
         while grown:
             child = grown.pop()
-            for key in child.parents:
-                parent = self.node(*key)
+            for _, parent_id in child.parents:
+                parent = nodes[parent_id]
                 tail_s = parent.duration_s + child.tail_s
                 if tail_s > parent.tail_s:
                     parent.tail_s = tail_s

@@ -88,6 +88,7 @@ class Scheduler:
         self._now_s = max(now_s, self._now_s)
         self._handlers[type(event)](event)
         self._unpark()
+        self._give_up_models()
         self._start_nodes()
         self._place_loads()
         if len(self.queue) and not (self._in_flight or self._parked):
@@ -142,8 +143,8 @@ class Scheduler:
             self._parents_ended(node)
 
     def _node_routed(self, event: ev.NodeRouted) -> None:
-        node = self.graph.node(event.run, event.node)
-        if node.ended:
+        node = self.graph.find(event.run, event.node)
+        if node is None or node.ended:
             return
         self._in_flight -= 1
         self._demand[node.model] -= 1
@@ -159,22 +160,18 @@ class Scheduler:
         self._finish(event.run)
 
     def _node_completed(self, event: ev.NodeCompleted) -> None:
-        node = self.graph.node(event.run, event.node)
-        if self._is_stale(node, event.attempt):
-            return
-        self._health[node.model].note_success()
-        self._release(node)
-        self._end(node, "cancelled" if node.state == "cancelling" else "completed")
+        if node := self._attempted(event):
+            self._health[node.model].note_success()
+            self._release(node)
+            self._end(node, "cancelled" if node.state == "cancelling" else "completed")
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
-        node = self.graph.node(event.run, event.node)
-        if not self._is_stale(node, event.attempt):
+        if node := self._attempted(event):
             self._release(node)
             self._attempt_failed(node, event.reason, retryable=event.retryable)
 
     def _node_cancelled(self, event: ev.NodeCancelled) -> None:
-        node = self.graph.node(event.run, event.node)
-        if not self._is_stale(node, event.attempt):
+        if node := self._attempted(event):
             self._release(node)
             self._end(node, "cancelled")
 
@@ -191,8 +188,11 @@ class Scheduler:
                 self._end(node, "cancelled")
         self._finish(event.run)
 
-    def _is_stale(self, node: Node, attempt: int) -> bool:
-        return node.state not in {"running", "cancelling"} or attempt != node.attempt
+    def _attempted(self, event: ev.NodeCompleted | ev.NodeFailed | ev.NodeCancelled) -> Node | None:
+        """Return the node whose present attempt has ended; None for news of an attempt or run that is over."""
+        node = self.graph.find(event.run, event.node)
+        under_way = node is not None and node.state in {"running", "cancelling"} and node.attempt == event.attempt
+        return node if under_way else None
 
     def _expect_models(self, node: Node) -> None:
         unknown = [c.model for c in node.candidates if c.model not in self.models]
@@ -216,6 +216,7 @@ class Scheduler:
         if not node.candidates:
             self._give_up(node, node.reason)
             return
+        node.overtaken = min(node.overtaken, self.rules.max_overtakes)
         health = self._health[node.model]
         if health.rests_until_s <= self._now_s:
             self.queue.add(node)
@@ -291,7 +292,8 @@ class Scheduler:
         self._finish(node.key[0])
 
     def _finish(self, run_id: str) -> None:
-        if self.graph.run(run_id).finished:
+        run = self.graph.runs.get(run_id)
+        if run is not None and run.finished:
             self.graph.forget(run_id)
             self._commands.append(ev.FinishRun(run_id))
 
@@ -312,7 +314,9 @@ class Scheduler:
         self._in_flight -= 1
         self.ledger.release(replica)
         if event.needed_bytes is not None:
-            self._correct(event.model, event.needed_bytes, replica.model.load_s)
+            needed_bytes = max(event.needed_bytes, self.models[event.model].footprint_bytes)
+            self._correct(event.model, needed_bytes, replica.model.load_s)
+            self._give_up_models()
         self._note_failure(event.model, event.reason, retryable=event.retryable)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
@@ -320,9 +324,11 @@ class Scheduler:
         self._in_flight -= 1
 
     def _model_crashed(self, event: ev.ModelCrashed) -> None:
-        replica = self._expect_replica(event.model)
+        replica = self.ledger.get(event.model)
+        if replica is None or replica.state != "resident":
+            return  # its eviction, or the load of its successor, is still to be answered
         holders = sorted(replica.leases)  # type: ignore[type-var]
-        self._in_flight -= len(holders) + (replica.state == "evicting")
+        self._in_flight -= len(holders)
         self.ledger.release(replica)
         self._note_failure(event.model, event.reason, retryable=True)
         for key in holders:
@@ -337,29 +343,33 @@ class Scheduler:
     def _note_failure(self, model: str, reason: str, *, retryable: bool) -> None:
         """Leave a model alone for a while, or give it up; its ready nodes wait or go to their next expert."""
         self._health[model].note_failure(self.rules.backoff, reason, self._now_s, retryable=retryable)
+        self._requeue(model)
+
+    def _requeue(self, model: str) -> None:
         for node in self.queue.drain(model):
             self._queue(node)
 
     def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
-        """Replace a model's estimates by measurements, and give up for good what can never be resident any more."""
-        grown = footprint_bytes > self.models[name].footprint_bytes
+        """Replace a model's estimates by measurements."""
         self.models[name] = replace(self.models[name], footprint_bytes=footprint_bytes, load_s=load_s)
-        if not grown:
-            return
-        for model in self.models.values():
-            room = max((self._room_bytes(device, model) for device in model.devices), default=model.footprint_bytes)
-            if model.footprint_bytes > room:
-                need = model.footprint_bytes
-                self._health[model.name].give_up(
-                    f"{model.name} turned out to need {need} bytes; {room} is all there is"
-                )
-                for node in self.queue.drain(model.name):
-                    self._queue(node)
+
+    def _give_up_models(self) -> None:
+        """Give up for good what turned out too large to be loaded again; its nodes go to their next expert."""
+        while name := next(filter(self._is_hopeless, self.queue.models()), None):
+            need_bytes = self.models[name].footprint_bytes
+            self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
+            self._requeue(name)
+
+    def _is_hopeless(self, name: str) -> bool:
+        model = self.models[name]
+        absent = self.ledger.get(name) is None
+        return absent and all(model.footprint_bytes > self._room_bytes(device, model) for device in model.devices)
 
     def _room_bytes(self, device: str, model: Model) -> int:
         """Return what a model could have on a device when only pinned models are beside it."""
         pinned = (m for m in self.models.values() if m.pinned and m is not model and device in m.devices)
-        return self.ledger.devices[device].capacity_bytes - sum(m.footprint_bytes for m in pinned)
+        kept_bytes = sum(m.footprint_bytes for m in pinned if not self._health[m.name].given_up)
+        return self.ledger.devices[device].capacity_bytes - kept_bytes
 
     def _release(self, node: Node) -> None:
         self.ledger.end_lease(self._expect_replica(node.model), node.key, self._now_s)
@@ -391,17 +401,15 @@ class Scheduler:
 
     def _next_node(self, replica: Replica, starving: list[Node]) -> Node | None:
         """Return the node that the replica should serve next, unless an older starving one wants its place."""
-        model = replica.model.name
-        choices = [self.queue.urgent(model)]
-        if starving:
-            choices.insert(0, self.queue.oldest(model))
         if replica.owed_to is not None:
-            choices.insert(0, self.graph.node(*replica.owed_to))  # type: ignore[misc]
-        for node in choices:
-            owed = replica.owed_to == node.key
-            if owed or not any(self._contend(s, replica) for s in starving if s.ready_order < node.ready_order):
-                return node
-        return None
+            return self.graph.node(*replica.owed_to)  # type: ignore[misc]
+        node = self._first(replica.model.name, starving)
+        older = (s for s in starving if s.ready_order < node.ready_order)
+        return None if any(self._contend(s, replica) for s in older) else node
+
+    def _first(self, model: str, starving: list[Node]) -> Node:
+        """Return the model's most urgent ready node, or its oldest while any node starves."""
+        return self.queue.oldest(model) if starving else self.queue.urgent(model)
 
     def _contend(self, node: Node, replica: Replica) -> bool:
         """Whether a ready node waits for something that the replica holds."""
@@ -427,27 +435,30 @@ class Scheduler:
         absent = [model for model in self.queue.models() if self.ledger.get(model) is None]
         if not absent:
             return
-        starving = [node for node in self._starving() if node.model in absent]
+        starving = self._starving()
         for model in sorted(absent, key=lambda name: self._load_order(name, starving)):
             older = [s for s in starving if s.model != model and s.ready_order < self.queue.oldest(model).ready_order]
             taken = {device for s in older for device in self.models[s.model].devices}
-            self._place(self.models[model], taken, may_take_wanted=any(s.model == model for s in starving))
+            self._place(self.models[model], taken, self._first(model, starving))
 
     def _load_order(self, model: str, starving: list[Node]) -> tuple[int, float, int]:
         rank = next((i for i, node in enumerate(starving) if node.model == model), len(starving))
         node = self.queue.urgent(model)
         return rank, -priority(node.tail_s, self.models[model].load_s), node.ready_order
 
-    def _place(self, model: Model, taken: set[str], *, may_take_wanted: bool) -> None:
-        open_devices = [d for d in model.devices if d not in taken and self._claims.get(d, model.name) == model.name]
+    def _place(self, model: Model, taken: set[str], node: Node) -> None:
+        """Load a model for a node or make room for it; one that starves may take what others claim or wait for."""
+        starving = node.overtaken >= self.rules.max_overtakes
+        mine = (d for d in model.devices if starving or self._claims.get(d, model.name) == model.name)
+        open_devices = sorted((d for d in mine if d not in taken), key=lambda d: self._claims.get(d) != model.name)
         for device in open_devices:
             if model.footprint_bytes <= self.ledger.free_bytes(device):
-                self._load(model, device)
+                self._load(model, device, node)
                 return
         for device in open_devices:
             need_bytes = model.footprint_bytes - self.ledger.free_bytes(device)
             need_bytes -= sum(r.bytes for r in self.ledger.on(device) if r.state == "evicting")
-            victims = choose_victims(self._candidates(device, may_take_wanted=may_take_wanted), need_bytes)
+            victims = choose_victims(self._candidates(device, may_take_wanted=starving), need_bytes)
             for replica in victims:
                 self._evict(replica)
             if victims or need_bytes <= 0:
@@ -460,9 +471,9 @@ class Scheduler:
             if replica.evictable and (may_take_wanted or not self.queue.waits_for(name)):
                 yield Victim(replica, self._demand[name])
 
-    def _load(self, model: Model, device: str) -> None:
+    def _load(self, model: Model, device: str, node: Node) -> None:
         self._claims = {d: m for d, m in self._claims.items() if m != model.name}
-        self.ledger.reserve(model, device, owed_to=self.queue.urgent(model.name).key)
+        self.ledger.reserve(model, device, owed_to=node.key)
         self._in_flight += 1
         self._commands.append(ev.LoadModel(model.name, device))
 
@@ -474,5 +485,7 @@ class Scheduler:
         self._in_flight += 1
         self._commands.append(ev.EvictModel(replica.model.name, replica.device))
 
-    def _woken(self, event: ev.Woken) -> None:
-        """Nothing to note: the time itself is the news."""
+    def _woken(self, _event: ev.Woken) -> None:
+        """Ask again when the clock was early; else the time itself is the news."""
+        if self._parked and self._parked[0][0] > self._now_s:
+            self._commands.append(ev.WakeAt(self._parked[0][0]))

@@ -28,14 +28,15 @@ STEP_FORM = "write it as `1. [field] question`"
 class PlanReader:
     """Reads a plan piece by piece and gives each step as soon as its line has ended.
 
-    The pieces may be cut anywhere. After an error the reader takes nothing more.
+    The pieces may be cut anywhere. `steps` are those that stand already; reading goes on behind them. After an error
+    the reader takes nothing more.
     """
 
-    def __init__(self, *, max_steps: int = MAX_STEPS) -> None:
+    def __init__(self, *, max_steps: int = MAX_STEPS, steps: Iterable[SubQuery] = ()) -> None:
         self.max_steps = max_steps
         self._buffer = ""
-        self._line = 0
-        self._steps: list[SubQuery] = []
+        self._steps = list(steps)
+        self._line = len(self._steps)
 
     @property
     def steps(self) -> tuple[SubQuery, ...]:
@@ -50,9 +51,9 @@ class PlanReader:
         """
         self._buffer += piece
         *lines, self._buffer = self._buffer.split("\n")
-        if len(self._buffer) > MAX_LINE_CHARACTERS:
-            raise self._error(f"longer than {MAX_LINE_CHARACTERS} characters", self._buffer, self._line + 1)
-        return [step for line in lines for step in self._take(line)]
+        steps = [step for line in lines for step in self._take(line)]
+        self._check_length(self._buffer, self._line + 1)
+        return steps
 
     def close(self) -> list[SubQuery]:
         """Take what is left as the last line and return its step, if it holds one.
@@ -68,6 +69,7 @@ class PlanReader:
 
     def _take(self, line: str) -> list[SubQuery]:
         self._line += 1
+        self._check_length(line, self._line)
         line = line.strip()
         if not line:
             return []
@@ -76,8 +78,6 @@ class PlanReader:
         return [step]
 
     def _parse(self, line: str) -> SubQuery:
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise self._error(f"longer than {MAX_LINE_CHARACTERS} characters", line)
         match = _LINE.match(line)
         if match is None:
             raise self._error(f"not a step; {STEP_FORM}", line)
@@ -101,8 +101,13 @@ class PlanReader:
                 allowed = f"only #1 to #{step_id - 1} are" if step_id > 1 else "the first step can name none"
                 raise self._error(f"#{step} is not an earlier step; {allowed}", line)
 
-    def _error(self, message: str, text: str, line: int | None = None) -> PlanParseError:
-        return PlanParseError(message, line=line or self._line, text=text[:200])
+    def _check_length(self, text: str, line: int) -> None:
+        """Refuse a long line while it is still being written: whatever writes it may never end it."""
+        if len(text) > MAX_LINE_CHARACTERS:
+            raise PlanParseError(f"longer than {MAX_LINE_CHARACTERS} characters", line=line, text=text[:200])
+
+    def _error(self, message: str, text: str) -> PlanParseError:
+        return PlanParseError(message, line=self._line, text=text[:200])
 
 
 def _split_after(text: str) -> tuple[str, frozenset[int]]:
@@ -126,7 +131,7 @@ def parse_plan(text: str, *, max_steps: int = MAX_STEPS) -> Plan:
 
 def format_step(step: SubQuery) -> str:
     """Write a step as a line of the plan language; `parse_plan` reads the same step back."""
-    tag = f"[{step.tag}] " if step.tag else ""
+    tag = f"[{step.tag or ' '}] " if step.tag or step.text.startswith("[") else ""
     after = f" (after {', '.join(f'#{n}' for n in sorted(step.after))})" if step.after else ""
     return f"{step.id}. {tag}{step.text}{after}"
 
@@ -139,19 +144,20 @@ def format_plan(plan: Plan) -> str:
 def grammar(max_steps: int = MAX_STEPS) -> str:
     """Return a GBNF grammar that admits only numbered lines with references to earlier steps.
 
-    Each step number is spelt out, so ids cannot gap and step n can only name #1 to #(n-1).
+    Each step number is spelt out, so ids cannot gap and step n can only name #1 to #(n-1); no step lacks its question.
     """
     rules = ["root ::= step1"]
     for n in range(1, max_steps + 1):
         rest = f" step{n + 1}?" if n < max_steps else ""
-        body, last = "char*", "char"
+        question = "first char*"
         if n > 1:
             earlier = " | ".join(f'"{k}"' for k in range(n - 1, 0, -1))
             rules.append(f'ref{n} ::= "#" ({earlier})')
-            body, last = f"(char | ref{n} break)*", f"(char | ref{n})"
-        rules.append(f'step{n} ::= "{n}. " tag? {body} {last} ("\\n"{rest})?')
+            question = f"(ref{n} | (first | ref{n} break) (char | ref{n} break)* ref{n}?)"
+        rules.append(f'step{n} ::= "{n}. " tag? {question} ("\\n"{rest})?')
     rules += [
-        'tag ::= "[" [a-z] [a-z ,&-]* "] "',
+        'tag ::= "[" [0-9A-Za-z] [0-9A-Za-z ,&+/-]* "] "',
+        "first ::= [^#(\\[ \\x00-\\x1f]",
         "char ::= [^#\\x00-\\x1f]",
         "break ::= [^#0-9A-Za-z_\\x00-\\x1f]",
     ]

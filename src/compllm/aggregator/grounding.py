@@ -1,0 +1,121 @@
+"""Checks what a model has written against the sub-answers it was given; pure functions on text.
+
+A small model that merges answers drops facts and swaps them. A sentence stands if it brings no number, no name and
+hardly a word from outside, and if none of its clauses mixes what different sub-answers say (an answer and one that it
+was built on may mix). A sub-answer is kept if its numbers and names and most of its content words are in sentences that
+stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from compllm.aggregator.base import Part
+
+KEPT_SHARE = 0.7
+
+_WORD = re.compile(r"[^\W_]+(?:[.,:/'’-][^\W_]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")
+_CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+_CLAUSE = re.compile(r"[,;]?\s+(?:while|whereas|and|but)\s+|;\s+", re.IGNORECASE)
+_CLAUSE_WORDS = 4
+_STOP_WORDS = frozenset(
+    """a about after all also an and any are as at be been but by can did do does for from had has have he her his how
+    if in into is it its may more most no not of on one or other she so some such than that the their them there these
+    they this those to too was were what when where which while who whom whose why will with would you your both each
+    including include includes known called""".split()  # noqa: SIM905 - a list of words reads best as words
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a text says, roughly: its content words, and which of its words are numbers or names."""
+
+    words: frozenset[str]
+    marks: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> Content:
+        """Read a text. The first word of a sentence counts as a name only if it has a capital or a digit inside."""
+        words, marks = set(), set()
+        for sentence in _SENTENCE_END.split(text):
+            for place, match in enumerate(_WORD.finditer(sentence)):
+                token = match[0]
+                word = _stem(token)
+                if word in _STOP_WORDS or (len(word) < 2 and not token.isdigit()):
+                    continue
+                words.add(word)
+                if any(c.isdigit() for c in token) or token[place == 0 :] != token[place == 0 :].lower():
+                    marks.add(word)
+        return cls(frozenset(words), frozenset(marks))
+
+    def share_in(self, words: frozenset[str]) -> float:
+        """Return which share of the content words is among `words`."""
+        return len(self.words & words) / len(self.words) if self.words else 1.0
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text into sentences, citations that a model wrote itself removed."""
+    return [part for part in _SENTENCE_END.split(_CITATION.sub("", text).strip()) if part]
+
+
+def sources(sentence: str, question: str, parts: Sequence[Part]) -> tuple[int, ...]:
+    """Return the steps that a sentence draws from, or none if it does not stand; O(parts * words)."""
+    contexts = {part.step: Content.of(f"{part.question} {part.answer}") for part in parts}
+    own = _own_words(contexts)
+    said = Content.of(sentence)
+    outside = said.words - Content.of(question).words - frozenset().union(*(c.words for c in contexts.values()))
+    if outside & said.marks or len(outside) > max(1, len(said.words) // 5):
+        return ()
+    used: set[int] = set()
+    for clause in _clauses(sentence):
+        words = Content.of(clause).words
+        drawn = {step for step in own if words & own[step]}
+        if not _belong_together(drawn, parts):
+            return ()
+        used |= drawn
+    return tuple(sorted(used))
+
+
+def is_kept(part: Part, kept: Iterable[str], question: str) -> bool:
+    """Whether the sentences hold what the part's answer says."""
+    words = Content.of(" ".join(kept)).words | Content.of(question).words
+    answer = Content.of(part.answer)
+    return answer.marks <= words and answer.share_in(words) >= KEPT_SHARE
+
+
+def _own_words(contexts: Mapping[int, Content]) -> dict[int, frozenset[str]]:
+    """Return the words of each step that no other step has: they tell where a clause comes from."""
+    counts = Counter(word for content in contexts.values() for word in content.words)
+    return {step: frozenset(w for w in content.words if counts[w] == 1) for step, content in contexts.items()}
+
+
+def _belong_together(steps: set[int], parts: Sequence[Part]) -> bool:
+    """Whether one step's answer was built on all the others'."""
+    if len(steps) < 2:
+        return True
+    return any(part.step in steps and steps <= {part.step, *part.parents} for part in parts)
+
+
+def _clauses(sentence: str) -> Iterator[str]:
+    """Split where one statement may end and another begin; what is too short for one stays with the one before."""
+    clause = ""
+    for piece in _CLAUSE.split(sentence):
+        if clause and len(piece.split()) >= _CLAUSE_WORDS:
+            yield clause
+            clause = piece
+        else:
+            clause = f"{clause} {piece}"
+    yield clause
+
+
+def _stem(token: str) -> str:
+    """Fold case and the commonest endings, so that "treats" and "treat" are one word."""
+    word = token.lower().replace("’", "'").removesuffix("'s")
+    for ending in ("ies", "es", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            return word.removesuffix(ending) + ("y" if ending == "ies" else "")
+    return word

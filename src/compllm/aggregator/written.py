@@ -1,0 +1,95 @@
+"""An aggregator that has a chat model write the answer, and may check every sentence against the sub-answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+
+from compllm.aggregator.base import Part, cite
+from compllm.aggregator.grounding import is_kept, sentences, sources
+from compllm.errors import AggregationError
+from compllm.experts.base import Backend, ChatRequest, Message
+
+_MAX_TOKENS = 512
+_INSTRUCTIONS = "You combine facts into one answer. Keep every fact. Do not add anything."
+
+
+class ModelAggregator:
+    """Asks a model to join the sub-answers; `lease` brings the model.
+
+    With `checked`, a sentence that mixes sub-answers up or brings something from outside is left out, what the model
+    forgot is added word for word, and each sentence cites its source. That is for models too small to be trusted with
+    a merge; it costs the streaming within a sentence.
+    """
+
+    def __init__(self, model: str, lease: Callable[[], AbstractAsyncContextManager[Backend]], *, checked: bool) -> None:
+        self.name = f"model {model}, every sentence checked" if checked else f"model {model}"
+        self._lease = lease
+        self._checked = checked
+
+    async def join(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
+        """Yield the answer as it is written (checked: sentence by sentence)."""
+        draft = self._draft(question, parts)
+        async with aclosing(self._check(draft, question, parts) if self._checked else draft) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _draft(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
+        written = False
+        async with (
+            self._lease() as backend,
+            aclosing(backend.stream(_request(question, parts, checked=self._checked))) as chunks,
+        ):
+            async for chunk in chunks:
+                if chunk.text:
+                    written = written or bool(chunk.text.strip())
+                    yield chunk.text
+        if not written:
+            raise AggregationError("the aggregator's model wrote nothing")
+
+    async def _check(
+        self, draft: AsyncGenerator[str, None], question: str, parts: tuple[Part, ...]
+    ) -> AsyncGenerator[str, None]:
+        """Pass on the sentences that stand, each once its sources are kept whole; then what no sentence has kept."""
+        by_step = {part.step: part for part in parts}
+        held: list[tuple[str, tuple[int, ...]]] = []
+        kept: set[int] = set()
+        async with aclosing(_by_sentence(draft)) as found:
+            async for sentence in found:
+                if steps := sources(sentence, question, parts):
+                    held.append((sentence, steps))
+                texts = [text for text, _ in held]
+                whole = {step for _, steps in held for step in steps if is_kept(by_step[step], texts, question)}
+                for text, steps in [entry for entry in held if whole.issuperset(entry[1])]:
+                    held.remove((text, steps))
+                    yield f"{' ' if kept else ''}{text} {''.join(f'[{step}]' for step in steps)}"
+                    kept.update(steps)
+        for part in parts:
+            if part.step not in kept:
+                yield f"{' ' if kept else ''}{cite(part)}"
+                kept.add(part.step)
+
+
+async def _by_sentence(draft: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    """Yield whole sentences; an unfinished one at the end (the model ran out of tokens) is dropped."""
+    text = ""
+    async with aclosing(draft) as pieces:
+        async for piece in pieces:
+            text += piece
+            *whole, text = sentences(text + "\0") or [""]
+            text = text.removesuffix("\0")
+            for sentence in whole:
+                yield sentence
+    if text.strip().endswith((".", "!", "?")):
+        yield text.strip()
+
+
+def _request(question: str, parts: tuple[Part, ...], *, checked: bool) -> ChatRequest:
+    facts = "\n".join(f"[{part.step}] {'' if checked else part.question + ' '}{part.answer}" for part in parts)
+    asked = f"{facts}\n\nCombine these facts into one paragraph that answers: {question}"
+    instructions = _INSTRUCTIONS if checked else f"{_INSTRUCTIONS} Cite the facts you use by their numbers, like [1]."
+    length = sum(len(part.answer) for part in parts)
+    return ChatRequest(
+        (Message("system", instructions), Message("user", asked)),
+        max_tokens=min(_MAX_TOKENS, 32 + length // 3) if checked else _MAX_TOKENS,
+    )

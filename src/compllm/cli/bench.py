@@ -1,0 +1,57 @@
+"""`compllm bench`: measurements that anyone can repeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from compllm.bench.engine import run_engine_bench
+from compllm.bench.speedup import run_speedup_bench
+from compllm.cli import bench_route
+from compllm.cli.common import JsonOption, reported_errors, synchronous
+
+app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
+
+
+@app.command("route")
+def route_command(
+    file: bench_route.FileArgument,
+    experts: bench_route.ExpertsOption,
+    ood: bench_route.OodOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure routing on labelled questions: representations, tag forms, calibrated scores."""
+    with reported_errors():
+        bench_route.route(file, experts, ood, as_json=as_json)
+
+
+@app.command("engine")
+@synchronous
+async def engine(
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Medians are over this many.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what the engine itself costs, with fake experts."""
+    _show(await run_engine_bench(repeats), as_json=as_json)
+
+
+@app.command("speedup")
+@synchronous
+async def speedup(
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Medians are over this many.")] = 5,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Length of each answer.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure four independent sub-queries composed and one after another: on one model, and on four models."""
+    _show(await run_speedup_bench(repeats, tokens), as_json=as_json)
+
+
+def _show(figures: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    for name, value in figures.items():
+        typer.echo(f"{name:<32} {value:.4g}" if isinstance(value, float) else f"{name:<32} {value}")

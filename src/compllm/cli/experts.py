@@ -1,0 +1,56 @@
+"""`compllm experts`: who is in the team, and whether each can answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from compllm.cli.common import ANSWERED, FAILED, JsonOption, TeamOption, reported_errors, synchronous
+from compllm.config import load_team
+from compllm.errors import RunError
+from compllm.pipeline import Team
+
+app = typer.Typer(help="The experts of a team.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
+    """List the team's experts, their models and what they are good at."""
+    with reported_errors():
+        config = load_team(team).config
+        if as_json:
+            experts = {name: expert.model_dump(mode="json") for name, expert in config.experts.items()}
+            typer.echo(json.dumps(experts, ensure_ascii=False))
+            return
+        for name, expert in config.experts.items():
+            documents = f", {len(expert.documents)} document(s)" if expert.documents else ""
+            typer.echo(f"{name} (model {expert.model}{documents})\n    {expert.description}")
+
+
+@app.command("check")
+@synchronous
+async def check(
+    team: TeamOption = None,
+    question: Annotated[str, typer.Option("--question", help="What each expert is asked.")] = "Are you there?",
+    as_json: JsonOption = False,
+) -> None:
+    """Load every model and have every expert answer once."""
+    code = ANSWERED
+    async with Team.load(team) as opened:
+        for name in opened.file.config.experts:
+            try:
+                answer = await opened.ask_expert(name, question)
+                report = {"expert": name, "ok": True, "elapsed_s": answer.elapsed_s, "answer": answer.text}
+            except RunError as error:
+                code = FAILED
+                report = {"expert": name, "ok": False, "reason": str(error)}
+            typer.echo(json.dumps(report, ensure_ascii=False) if as_json else _line(report))
+    raise typer.Exit(code)
+
+
+def _line(report: dict[str, object]) -> str:
+    if report["ok"]:
+        return f"ok      {report['expert']}  ({report['elapsed_s']:.2f} s)"
+    return f"FAILED  {report['expert']}  {report['reason']}"

@@ -1,0 +1,44 @@
+"""The command line: one small file per command, gathered here.
+
+Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered with gaps, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from compllm._version import __version__
+from compllm.cli import ask, bench, experts, init, plan, route, runs
+
+app = typer.Typer(
+    name="compllm",
+    help="A team of small language models that answers like a big one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered with gaps, 130 interrupted.",
+)
+app.command("ask")(ask.ask)
+app.command("plan")(plan.plan)
+app.command("route")(route.route)
+app.add_typer(runs.app, name="runs")
+app.add_typer(experts.app, name="experts")
+app.command("init")(init.init)
+app.add_typer(bench.app, name="bench")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"compllm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A team of small language models that answers like a big one."""

@@ -1,0 +1,296 @@
+"""Team files and settings: the only reader of configuration files and of the environment.
+
+A team file is data: safe YAML, checked against the models below. Every error names the file, the line, the key and how
+to mend it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+import psutil
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from compllm.errors import ConfigError
+from compllm.yamlfile import Document, explain_errors, read_yaml
+
+TEAM_FILE = "compllm.yaml"
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+# A device that names no capacity offers this share of the memory that is free when the team is opened.
+_FREE_SHARE = 0.6
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class DeviceConfig(_Section):
+    """What has memory; without a capacity, 60 % of the memory that is free when the team is opened."""
+
+    capacity: ByteSize | None = Field(
+        None, gt=0, description="Bytes for models, like `4GiB`; default: 60 % of what is free."
+    )
+    cores: int | None = Field(None, ge=1, description="Cores for models that compute at the same time; default: all.")
+
+    @property
+    def capacity_bytes(self) -> int:
+        """The capacity in bytes, measured now if the file gives none."""
+        return self.capacity or int(psutil.virtual_memory().available * _FREE_SHARE)
+
+    @property
+    def core_count(self) -> int:
+        """The cores that this process may use, unless the file says how many."""
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.cores or usable
+
+
+class EmbeddedModelConfig(_Section):
+    """A GGUF file served by an own llama.cpp worker process on this machine."""
+
+    backend: Literal["embedded"]
+    file: Path | None = Field(
+        None, description="GGUF file, relative to the team file; default: the bundled SmolLM2-135M."
+    )
+    slots: int = Field(4, ge=1, le=64, description="Requests served at once.")
+    context_tokens: int = Field(2048, ge=256, le=1_000_000, description="Context of each slot.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads of the worker; default: all cores of the device."
+    )
+    devices: tuple[str, ...] = Field((), description="Devices it may live on, best first; default: all.")
+    pinned: bool = Field(default=False, description="Never evicted once it is loaded.")
+
+
+class EndpointModelConfig(_Section):
+    """A model behind an OpenAI-compatible HTTP endpoint: Ollama, llama-server, vLLM, LM Studio or a hosted one."""
+
+    backend: Literal["endpoint"]
+    base_url: str = Field(description="Up to and including the version, like `http://127.0.0.1:11434/v1`.")
+    model: str = Field(min_length=1, description="The model's name at the endpoint.")
+    api_key_env: str | None = Field(None, description="Environment variable that holds the API key.")
+    dialect: Literal["openai", "llama.cpp", "vllm"] = Field(
+        "openai", description="What the server understands beyond OpenAI."
+    )
+    slots: int = Field(4, ge=1, le=1024, description="Requests sent at once.")
+    timeout_s: float = Field(120.0, gt=0, description="Longest wait for the next piece of an answer.")
+
+
+ModelConfig = Annotated[EmbeddedModelConfig | EndpointModelConfig, Field(discriminator="backend")]
+
+
+class ExpertConfig(_Section):
+    """Who answers and what it is good at."""
+
+    model: Name = Field(description="One of `models`.")
+    description: str = Field(
+        "", description="Best as: An expert in X who answers questions about A, B and C. Without it: a fallback only."
+    )
+    examples: tuple[str, ...] = Field((), description="Questions it should get; five or more make routing better.")
+    instructions: str = Field("", description="System message for the model.")
+    documents: tuple[Path, ...] = Field(
+        (), description="Markdown, text or JSON Lines files, relative to the team file."
+    )
+    passages: int = Field(2, ge=1, le=20, description="Passages of the documents that it reads for a question.")
+    fallback: Name | None = Field(None, description="The expert that answers when this one fails.")
+    max_tokens: int = Field(96, ge=1, le=100_000, description="Longest answer.")
+    temperature: float = Field(0.0, ge=0, le=2, description="0 is deterministic.")
+
+
+class EncoderConfig(_Section):
+    """An embedding model behind an OpenAI-compatible endpoint, in place of the bundled one."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None = None
+
+
+class RouterConfig(_Section):
+    """How sub-queries find their experts."""
+
+    mode: Literal["auto", "tag", "question"] = Field(
+        "auto", description="What is compared: the plan's field tag, the question, or both."
+    )
+    threshold: float = Field(0.7, gt=0, le=1, description="Score from which an expert is trusted.")
+    fallback: Name | None = Field(None, description="The expert for questions that no expert is trusted with.")
+    calibration: Path | None = Field(None, description="File written by `compllm route --calibrate`.")
+    encoder: EncoderConfig | None = Field(None, description="Default: the bundled MiniLM.")
+
+
+class PlannerConfig(_Section):
+    """Who writes the plan."""
+
+    kind: Literal["rules", "model"] = Field(
+        "rules", description="`rules` needs no model and splits coordinated questions only."
+    )
+    model: Name | None = Field(None, description="For kind `model`: one of `models`.")
+    max_steps: int = Field(12, ge=1, le=32, description="Longest plan.")
+
+
+class AggregatorConfig(_Section):
+    """Who writes the answer."""
+
+    kind: Literal["joined", "model"] = Field(
+        "joined", description="`joined` puts the sub-answers together as they are."
+    )
+    model: Name | None = Field(None, description="For kind `model`: one of `models`.")
+    checked: bool = Field(
+        default=False, description="Check every sentence against the sub-answers (for very small models)."
+    )
+
+
+class LimitsConfig(_Section):
+    """Bounds of a run."""
+
+    deadline_s: float = Field(300.0, gt=0, description="Longest run; then the answer is given with gaps.")
+    question_characters: int = Field(16_000, ge=1, le=1_000_000, description="Longest question.")
+
+
+class TeamConfig(_Section):
+    """A team file."""
+
+    name: Name = "team"
+    devices: dict[Name, DeviceConfig] = Field(default_factory=lambda: {"cpu": DeviceConfig()})
+    models: dict[Name, ModelConfig] = Field(min_length=1)
+    experts: dict[Name, ExpertConfig] = Field(min_length=1)
+    router: RouterConfig = RouterConfig()
+    planner: PlannerConfig = PlannerConfig()
+    aggregator: AggregatorConfig = AggregatorConfig()
+    limits: LimitsConfig = LimitsConfig()
+    on_failure: Literal["skip", "continue"] = Field(
+        "skip", description="What becomes of steps that need a failed one: skipped, or run with the gap named."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFile:
+    """A checked team file and where it stands; relative paths in it count from its folder."""
+
+    path: Path
+    config: TeamConfig
+
+    def resolve(self, path: Path) -> Path:
+        """Return a path of the file as an absolute one."""
+        return (self.path.parent / path.expanduser()).resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are kept on this machine."""
+
+    cache_dir: Path
+    data_dir: Path
+
+    @property
+    def journal_path(self) -> Path:
+        """The record of runs."""
+        return self.data_dir / "runs.sqlite3"
+
+
+def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read `COMPLLM_CACHE_DIR` and `COMPLLM_DATA_DIR`, else take the user's own directories."""
+    cache = environment.get("COMPLLM_CACHE_DIR") or platformdirs.user_cache_dir("compllm")
+    data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
+    return Settings(Path(cache), Path(data))
+
+
+def read_secret(variable: str | None, wanted_by: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the secret that an environment variable holds.
+
+    Raises:
+        ConfigError: the variable is named but not set.
+    """
+    if variable is None:
+        return None
+    secret = environment.get(variable, "").strip()
+    if not secret:
+        raise ConfigError(f"{wanted_by} wants an API key from the environment variable {variable}, which is not set")
+    return secret
+
+
+def starter_path() -> Path:
+    """Return the file of the built-in starter team."""
+    return Path(str(resources.files("compllm"))) / "assets" / "starter" / TEAM_FILE
+
+
+def find_team(path: Path | None) -> Path:
+    """Return the team file to use: the one named, else `compllm.yaml` here, else the starter team."""
+    if path is not None:
+        return path / TEAM_FILE if path.is_dir() else path
+    here = Path(TEAM_FILE)
+    return here if here.is_file() else starter_path()
+
+
+def load_team(path: Path | None = None) -> TeamFile:
+    """Read and check a team file.
+
+    Raises:
+        ConfigError: it is missing, not YAML, or not a team; the message names file, line, key and the way out.
+    """
+    found = find_team(path)
+    document = read_yaml(found)
+    try:
+        config = TeamConfig.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(explain_errors(document, error, TeamConfig)) from None
+    team = TeamFile(found.resolve(), config)
+    _check_references(document, team)
+    return team
+
+
+def _check_references(document: Document, team: TeamFile) -> None:
+    """Check what one section says of another, and that files exist."""
+    config = team.config
+    for name, expert in config.experts.items():
+        at = ("experts", name)
+        _known(document, (*at, "model"), expert.model, config.models, "model")
+        _known(document, (*at, "fallback"), expert.fallback, config.experts, "expert")
+        for place, path in enumerate(expert.documents):
+            _exists(document, team, (*at, "documents", place), path, "document")
+    for name, model in config.models.items():
+        if isinstance(model, EmbeddedModelConfig):
+            for place, device in enumerate(model.devices):
+                _known(document, ("models", name, "devices", place), device, config.devices, "device")
+            if model.file is not None:
+                _exists(document, team, ("models", name, "file"), model.file, "model file")
+    _known(document, ("router", "fallback"), config.router.fallback, config.experts, "expert")
+    if config.router.calibration is not None:
+        _exists(document, team, ("router", "calibration"), config.router.calibration, "calibration file")
+    for section in ("planner", "aggregator"):
+        stage = getattr(config, section)
+        if stage.kind == "model" and stage.model is None:
+            raise document.error(
+                (section,), "kind `model` needs a `model`", f"add `model:` with one of {_list(config.models)}"
+            )
+        _known(document, (section, "model"), stage.model, config.models, "model")
+    _check_fallbacks(document, config)
+
+
+def _check_fallbacks(document: Document, config: TeamConfig) -> None:
+    for name in config.experts:
+        seen = [name]
+        while (following := config.experts[seen[-1]].fallback) is not None:
+            if following in seen:
+                chain = " -> ".join([*seen[seen.index(following) :], following])
+                raise document.error(
+                    ("experts", seen[-1], "fallback"), f"fallbacks go in a circle: {chain}", "remove one of them"
+                )
+            seen.append(following)
+
+
+def _known(document: Document, key: tuple[Any, ...], name: str | None, known: Mapping[str, Any], what: str) -> None:
+    if name is not None and name not in known:
+        raise document.error(key, f"{name!r} is no {what} of this team", f"use one of {_list(known)}, or add it")
+
+
+def _exists(document: Document, team: TeamFile, key: tuple[Any, ...], path: Path, what: str) -> None:
+    if not team.resolve(path).is_file():
+        raise document.error(key, f"{what} {str(team.resolve(path))!r} is not there", "create it or correct the path")
+
+
+def _list(names: Mapping[str, Any]) -> str:
+    return ", ".join(names)

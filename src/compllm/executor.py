@@ -1,0 +1,288 @@
+"""The executor: performs the scheduler's commands on real backends and reports what came of them.
+
+Everything happens in one event loop. `dispatch` is synchronous: an event is handled, and what it allows has begun,
+before the call returns; nothing polls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from compllm.core import events as ev
+from compllm.core.answers import SubAnswer
+from compllm.core.routing import Assignment, Candidate
+from compllm.core.scheduler import Scheduler
+from compllm.errors import CompLLMError, ExpertError, ExpertOutOfMemoryError
+from compllm.experts.base import Backend
+
+# An out-of-memory error tells that the footprint was too small, not by how much.
+_OOM_GROWTH = 1.25
+
+
+class NodeWork(Protocol):
+    """What the executor needs from a run: how its nodes are resolved and answered, and where its news goes."""
+
+    async def resolve(self, node: int) -> ev.NodeRouted:
+        """Substitute the parents' answers and route the node."""
+        ...
+
+    async def answer(self, command: ev.RunNode) -> SubAnswer:
+        """Ask the expert.
+
+        Raises:
+            ExpertError: it failed; `retryable` says whether asking again may help.
+        """
+        ...
+
+    def notify(self, event: ev.Event) -> None:
+        """Take note of an event of this run, or of a model."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    command: ev.RunNode
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+@dataclass(slots=True, eq=False)
+class _OpenRun:
+    work: NodeWork
+    finished: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Executor:
+    """Drives the scheduler on the wall clock; use as an async context manager.
+
+    On leaving, running nodes are cancelled and every replica leaves memory.
+    """
+
+    def __init__(self, scheduler: Scheduler, backends: Mapping[str, Backend]) -> None:
+        self.scheduler = scheduler
+        self.backends = backends
+        self._runs: dict[str, _OpenRun] = {}
+        self._attempts: dict[tuple[str, int], _Attempt] = {}
+        self._watches: dict[str, anyio.CancelScope] = {}
+        self._tasks: TaskGroup
+        self._leases = 0
+        self._jobs: deque[Callable[[], Awaitable[None]]] = deque()
+        self._worker_is_ending = False
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel_scope.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as evictions:
+                    for backend in self.backends.values():
+                        evictions.start_soon(backend.evict)
+
+    @property
+    def tasks(self) -> TaskGroup:
+        """The task group that everything of this executor belongs to."""
+        return self._tasks
+
+    def open_run(self, run: str, work: NodeWork) -> anyio.Event:
+        """Make a run known; the event returned is set when the scheduler has finished it."""
+        opened = _OpenRun(work)
+        self._runs[run] = opened
+        return opened.finished
+
+    def is_open(self, run: str) -> bool:
+        """Whether the scheduler has not finished the run yet."""
+        return run in self._runs
+
+    def dispatch(self, event: ev.SchedulerEvent) -> None:
+        """Tell the scheduler and the observers what happened, and begin whatever follows from it."""
+        self._notify(event)
+        for command in self.scheduler.handle(event, time.monotonic()):
+            self._perform(command)
+
+    @asynccontextmanager
+    async def lease(self, model: str, purpose: str) -> AsyncIterator[Backend]:
+        """Hold a slot of a model, loaded if need be, for work that is no node of a plan.
+
+        Raises:
+            ExpertError: the model cannot be brought to answer.
+        """
+        self._leases += 1
+        run = f"{purpose}:{self._leases}"
+        work = _LeaseWork()
+        self.open_run(run, work)
+        assignment = Assignment((Candidate(purpose, model),), "given", 1.0, 1.0, passed=True, reason=purpose)
+        self.dispatch(ev.NodeAdded(run, 1, purpose, (), assignment))
+        self.dispatch(ev.PlanClosed(run))
+        try:
+            await work.granted.wait()
+            if work.refused:
+                raise ExpertError(work.refused, expert=purpose)
+            yield self.backends[model]
+        finally:
+            work.released.set()
+            if self.is_open(run) and not work.granted.is_set():
+                self.dispatch(ev.RunCancelled(run, "no longer wanted"))
+
+    # --- workers ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, job: Callable[[], Awaitable[None]]) -> None:
+        """Have a job done at once: by the worker whose last act brought it up, else by a new one."""
+        self._jobs.append(job)
+        if self._worker_is_ending:
+            self._worker_is_ending = False
+        else:
+            self._tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while self._jobs:
+            await self._jobs.popleft()()
+
+    def _end_with(self, event: ev.SchedulerEvent) -> None:
+        """Dispatch as the last act of a job; a new task costs more than most of what the engine does for a node."""
+        self._worker_is_ending = True
+        self.dispatch(event)
+        self._worker_is_ending = False
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def _perform(self, command: ev.Command) -> None:
+        match command:
+            case ev.RunNode():
+                self._run_node(command)
+            case ev.ResolveNode(run, _):
+                self._begin(partial(self._resolve, self._runs[run].work, command))
+            case ev.CancelNode(run, node):
+                self._attempts[run, node].scope.cancel()
+            case ev.GiveUpNode(run, node, reason):
+                self._runs[run].work.notify(ev.NodeGivenUp(run, node, reason))
+            case ev.SkipNode(run, node, because):
+                self._runs[run].work.notify(ev.NodeSkipped(run, node, because))
+            case ev.FinishRun(run):
+                self._runs.pop(run).finished.set()
+            case ev.LoadModel() | ev.EvictModel() | ev.WakeAt():
+                self._perform_on_model(command)
+
+    def _perform_on_model(self, command: ev.LoadModel | ev.EvictModel | ev.WakeAt) -> None:
+        match command:
+            case ev.LoadModel(model, device):
+                self._notify(ev.ModelLoading(model, device))
+                self._tasks.start_soon(self._load, model, device)
+            case ev.EvictModel(model, device):
+                self._watches.pop(model).cancel()
+                self._tasks.start_soon(self._evict, model, device)
+            case ev.WakeAt(at_s):
+                self._tasks.start_soon(self._wake, at_s)
+
+    def _run_node(self, command: ev.RunNode) -> None:
+        work = self._runs[command.run].work
+        work.notify(
+            ev.NodeStarted(command.run, command.node, command.expert, command.model, command.device, command.attempt)
+        )
+        attempt = self._attempts[command.run, command.node] = _Attempt(command)
+        self._begin(partial(self._answer, work, attempt))
+
+    async def _answer(self, work: NodeWork, attempt: _Attempt) -> None:
+        command = attempt.command
+        outcome: ev.SchedulerEvent = ev.NodeCancelled(command.run, command.node, command.attempt)
+        with attempt.scope:
+            try:
+                answer = await work.answer(command)
+                outcome = ev.NodeCompleted(command.run, command.node, answer, command.attempt)
+            except ExpertError as error:
+                outcome = _failed(command, str(error), retryable=error.retryable)
+            except Exception as error:  # noqa: BLE001 - the boundary of one node: whatever an expert raises is reported
+                outcome = _failed(command, f"{type(error).__name__}: {error}", retryable=False)
+        if self._attempts.get((command.run, command.node)) is attempt:
+            del self._attempts[command.run, command.node]
+            self._end_with(outcome)
+
+    async def _resolve(self, work: NodeWork, command: ev.ResolveNode) -> None:
+        routed = await work.resolve(command.node)
+        if self.is_open(command.run):
+            self._end_with(routed)
+
+    async def _load(self, model: str, device: str) -> None:
+        try:
+            report = await self.backends[model].load()
+        except ExpertOutOfMemoryError as error:
+            needed = int(self.scheduler.models[model].footprint_bytes * _OOM_GROWTH)
+            self.dispatch(ev.ModelLoadFailed(model, device, str(error), retryable=True, needed_bytes=needed))
+        except CompLLMError as error:
+            retryable = isinstance(error, ExpertError) and error.retryable
+            self.dispatch(ev.ModelLoadFailed(model, device, str(error), retryable=retryable))
+        except Exception as error:  # noqa: BLE001 - the boundary of one load: whatever a backend raises is reported
+            self.dispatch(ev.ModelLoadFailed(model, device, f"{type(error).__name__}: {error}"))
+        else:
+            watch = self._watches[model] = anyio.CancelScope()
+            self._tasks.start_soon(self._watch, watch, model, device)
+            self.dispatch(ev.ModelLoaded(model, device, report.footprint_bytes, report.load_s))
+
+    async def _watch(self, scope: anyio.CancelScope, model: str, device: str) -> None:
+        with scope:
+            reason = await self.backends[model].crashed()
+            del self._watches[model]
+            for key, attempt in list(self._attempts.items()):
+                if attempt.command.model == model:
+                    del self._attempts[key]
+                    attempt.scope.cancel()
+                    self._runs[key[0]].work.notify(_failed(attempt.command, reason, retryable=True))
+            self.dispatch(ev.ModelCrashed(model, device, reason))
+
+    async def _evict(self, model: str, device: str) -> None:
+        await self.backends[model].evict()
+        self.dispatch(ev.ModelEvicted(model, device))
+
+    async def _wake(self, at_s: float) -> None:
+        await anyio.sleep(max(0.0, at_s - time.monotonic()))
+        self.dispatch(ev.Woken())
+
+    def _notify(self, event: ev.Event) -> None:
+        run = getattr(event, "run", None)
+        opened = self._runs.values() if run is None else [self._runs[run]]
+        for each in opened:
+            each.work.notify(event)
+
+
+class _LeaseWork:
+    """A run of one node that lasts for as long as somebody holds the lease."""
+
+    def __init__(self) -> None:
+        self.granted = anyio.Event()
+        self.released = anyio.Event()
+        self.refused = ""
+
+    async def resolve(self, node: int) -> ev.NodeRouted:
+        """Never asked for: the node is final."""
+        raise NotImplementedError(node)
+
+    async def answer(self, command: ev.RunNode) -> SubAnswer:
+        """Tell the holder that the slot is there, and keep it until the holder lets go."""
+        self.granted.set()
+        await self.released.wait()
+        return SubAnswer("", command.expert, command.model)
+
+    def notify(self, event: ev.Event) -> None:
+        """Pass a refusal on to whoever waits for the slot."""
+        if isinstance(event, ev.NodeGivenUp):
+            self.refused = event.reason
+            self.granted.set()
+
+
+def _failed(command: ev.RunNode, reason: str, *, retryable: bool) -> ev.NodeFailed:
+    return ev.NodeFailed(command.run, command.node, reason, retryable, command.attempt)

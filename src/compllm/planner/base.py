@@ -1,0 +1,35 @@
+"""The planner port: a question becomes steps, one after another, with notes on what a reader should know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from compllm.core.plan import SubQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something about the plan that a reader should know."""
+
+    text: str
+
+
+PlanPiece: TypeAlias = SubQuery | Note
+
+
+class Planner(Protocol):
+    """Writes plans."""
+
+    @property
+    def name(self) -> str:
+        """What kind of planner it is, as users see it."""
+        ...
+
+    def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
+        """Yield the steps in order, each as soon as it is known; at least one.
+
+        A planner that cannot plan yields the question itself as the only step, with a note that says why.
+        """
+        ...

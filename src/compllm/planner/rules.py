@@ -1,0 +1,99 @@
+"""A planner without a model: it splits questions that are coordinated on their face, and nothing else.
+
+"A, and B?", "A? Also, B?" and numbered lists become independent steps; everything else stays whole. It knows no
+dependencies and no fields, and it is named as what it is wherever a plan of it is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+
+from compllm.core.plan import SubQuery
+from compllm.planner.base import PlanPiece
+from compllm.planner.language import MAX_STEPS
+
+_AUXILIARY = (
+    r"(?:is|are|was|were|am|do|does|did|can|could|should|would|will|may|might|must|has|have|had|isn't|aren't|wasn't|"
+    r"weren't|don't|doesn't|didn't|can't|won't)\b"
+)
+_PREPOSITION = r"(?:(?:in|on|at|to|from|for|of|with|by|under|about|during|since|until)\s+)?"
+# "when it rains", "what a patent is" and "where he lived" are clauses; questions turn the order round.
+_ASKS = (
+    rf"(?:{_PREPOSITION}(?:what|which|whose|who|whom)\s+(?!(?:a|an|the|he|she|it|they|we|you|i)\b)\w"
+    rf"|{_PREPOSITION}(?:when|where|why)\s+{_AUXILIARY}"
+    rf"|{_PREPOSITION}how\s+(?:{_AUXILIARY}|(?!(?:a|an|the|he|she|it|they|we|you|i|to)\b)\w)"
+    rf"|{_AUXILIARY}\s+\w"
+    r"|(?:name|list|explain|describe|define|summari[sz]e|compare|translate|calculate|compute)\s+\w)"
+)
+_IMPERATIVE = re.compile(
+    r"(?:name|list|explain|describe|define|summari|compare|translate|calculate|compute)", re.IGNORECASE
+)
+_ALSO = r"(?:(?:and|also|then|plus|in addition|finally|secondly|moreover)\b,?\s+)"
+_QUESTION = re.compile(rf"{_ALSO}*{_ASKS}", re.IGNORECASE)
+_ITEM = re.compile(r"(?:^|\s)(?:\(?\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
+_NEXT_SENTENCE = re.compile(rf"(?<=[?;])\s+(?={_ALSO}*{_ASKS})", re.IGNORECASE)
+_JOIN = re.compile(rf"\s*[,;]?\s+(?:and|plus)\s+(?:also\s+)?(?={_ASKS})|\s*[,;]\s+(?={_ASKS})", re.IGNORECASE)
+_HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
+_OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
+_ANAPHOR = re.compile(
+    r"\b(?:it|its|they|their|them|he|his|him|she|her|hers|this|these|those|former|latter|there|the same)\b"
+    r"|\bthat\s*(?:[?.!]|$)"
+    r"|\bthe (?:author|writer|city|country|book|person|year|result|answer|one|other|first|second)\s*(?:[?.!,]|$)",
+    re.IGNORECASE,
+)
+
+
+class RulePlanner:
+    """Splits coordinated questions by rules."""
+
+    name = "rules (no model)"
+
+    async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
+        """Yield one step for each coordinated part, or the question as the only step."""
+        for number, part in enumerate(split_question(question), start=1):
+            yield SubQuery.literal(number, part)
+
+
+def split_question(question: str) -> list[str]:
+    """Return the coordinated parts of a question, each a question of its own, or the question alone.
+
+    A split is taken back when a later part points at an earlier one ("... and when did he die?"), because the parts
+    could not be answered apart.
+    """
+    parts = [_tidy(part) for part in _split_list(question.strip()) or _split_sentences(" ".join(question.split()))]
+    if not 2 <= len(parts) <= MAX_STEPS or any(_ANAPHOR.search(part) for part in parts[1:]):
+        return [" ".join(question.split())]
+    return parts
+
+
+def _split_list(question: str) -> list[str]:
+    """Return the items of a numbered or bulleted list of questions; text before the first item is its heading."""
+    heading, *items = _ITEM.split(question)
+    whole = heading.strip()[-1:] in ("", ":", ".") and all(item.endswith("?") or _asks(item) for item in items)
+    return items if whole and len(items) >= 2 else []
+
+
+def _split_sentences(question: str) -> list[str]:
+    return [part for sentence in _NEXT_SENTENCE.split(question) for part in _split_joined(sentence)]
+
+
+def _split_joined(sentence: str) -> list[str]:
+    """Split at "and" or a comma before a question, if every part is one and the last is joined by "and"."""
+    separators = [match[0] for match in _JOIN.finditer(sentence)]
+    parts = _JOIN.split(sentence)
+    if not separators or not _HAS_AND.search(separators[-1]) or not all(_asks(part) for part in parts):
+        return [sentence]
+    return parts
+
+
+def _asks(part: str) -> bool:
+    """Whether a part is a question or a request and more than a bare question word."""
+    part = part.strip()
+    return _QUESTION.match(part) is not None and len(part.split()) >= (2 if _IMPERATIVE.match(part) else 3)
+
+
+def _tidy(part: str) -> str:
+    part = " ".join(_OPENING.sub("", part.strip(" ,;\n\t")).split())
+    part = part[:1].upper() + part[1:]
+    return part if part[-1:] in "?.!" or _IMPERATIVE.match(part) else f"{part}?"

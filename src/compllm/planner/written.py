@@ -1,0 +1,117 @@
+"""A planner that has a chat model write the plan, step by step, and repairs or replaces what it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+
+from compllm.core.plan import SubQuery
+from compllm.errors import ExpertError, PlanParseError
+from compllm.experts.base import Backend, ChatRequest, Message
+from compllm.planner.base import Note, PlanPiece
+from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
+from compllm.planner.schema import SCHEMA, StepObjects
+
+_MAX_TOKENS = 1024
+_INSTRUCTIONS = """\
+You split a question into the fewest steps that specialists can answer one by one. Write one step a line:
+`number. [field] question`. Each step is a complete question. Use #n in a step for the answer of step n, and only of
+earlier steps. Steps that do not need each other must not name each other. If one specialist can answer the question
+as it is, write it as the only step. Write nothing else.
+Fields: {fields}."""
+_EXAMPLES = (
+    ("What is the capital of France?", "1. [geography] What is the capital of France?"),
+    (
+        "Who wrote Middlemarch, and what is compound interest?",
+        "1. [literature] Who wrote Middlemarch?\n2. [finance] What is compound interest?",
+    ),
+    (
+        "What is the population of the country where the author of Don Quixote was born?",
+        """1. [literature] Who wrote Don Quixote?
+2. [history] In which country was #1 born?
+3. [geography] What is the population of #2?""",
+    ),
+    (
+        "Was Marie Curie born before Albert Einstein?",
+        """1. [science] In which year was Marie Curie born?
+2. [science] In which year was Albert Einstein born?
+3. [science] Is #1 earlier than #2?""",
+    ),
+)
+_JSON_NOTE = '\nAnswer with JSON: {"steps": [{"field": ..., "question": ..., "after": [numbers of steps it needs]}]}'
+
+
+class ModelPlanner:
+    """Asks a model for the plan; `lease` brings the model, `fields` are what the team's experts answer for."""
+
+    def __init__(
+        self,
+        model: str,
+        lease: Callable[[], AbstractAsyncContextManager[Backend]],
+        fields: Sequence[str],
+        *,
+        max_steps: int = MAX_STEPS,
+    ) -> None:
+        self.name = f"model {model}"
+        self._lease = lease
+        self._fields = fields
+        self._max_steps = max_steps
+
+    async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
+        """Yield steps as the model writes them; after an error one repair, then the question as the last step."""
+        steps: list[SubQuery] = []
+        problem = ""
+        for _ in range(2):
+            try:
+                async with aclosing(self._write(question, steps, problem)) as written:
+                    async for step in written:
+                        steps.append(step)
+                        yield step
+                return
+            except PlanParseError as error:
+                problem = str(error)
+                yield Note(f"the model's plan was not usable: {error}")
+            except ExpertError as error:
+                yield Note(f"the planner failed: {error}")
+                break
+        yield Note("the question was kept whole")
+        whole = SubQuery.literal(len(steps) + 1, question)
+        yield SubQuery(whole.id, whole.text, after=frozenset(step.id for step in steps))
+
+    async def _write(self, question: str, steps: Sequence[SubQuery], problem: str) -> AsyncGenerator[SubQuery, None]:
+        reader = PlanReader(max_steps=self._max_steps, steps=steps)
+        async with self._lease() as backend:
+            as_json = backend.supports_json_schema and not backend.supports_grammar and not steps
+            objects = StepObjects() if as_json else None
+            request = self._request(backend, question, steps, problem, as_json=as_json)
+            async with aclosing(backend.stream(request)) as chunks:
+                async for chunk in chunks:
+                    for step in _read(reader, objects, chunk.text):
+                        yield step
+        for step in reader.close():
+            yield step
+
+    def _request(
+        self, backend: Backend, question: str, steps: Sequence[SubQuery], problem: str, *, as_json: bool
+    ) -> ChatRequest:
+        instructions = _INSTRUCTIONS.format(fields=", ".join(self._fields)) + (_JSON_NOTE if as_json else "")
+        turns = [Message("system", instructions)]
+        for asked, plan in _EXAMPLES if not as_json else ():
+            turns += [Message("user", asked), Message("assistant", plan)]
+        turns.append(Message("user", question))
+        if problem:
+            turns[-1] = Message("user", f"{question}\n\n{_repair(steps, problem)}")
+        constrained = grammar(self._max_steps) if backend.supports_grammar and not steps else None
+        return ChatRequest(tuple(turns), _MAX_TOKENS, grammar=constrained, json_schema=SCHEMA if as_json else None)
+
+
+def _read(reader: PlanReader, objects: StepObjects | None, piece: str) -> Iterator[SubQuery]:
+    for text in objects.feed(piece) if objects else [piece]:
+        yield from reader.feed(text)
+
+
+def _repair(steps: Sequence[SubQuery], problem: str) -> str:
+    if not steps:
+        return f"Your plan was not usable ({problem}). Write it again, and only it."
+    written = "\n".join(format_step(step) for step in steps)
+    return f"These steps stand:\n{written}\nWhat followed was not usable ({problem}). Write only the steps after them."

@@ -1,0 +1,341 @@
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compllm.core.answers import Passage
+from compllm.errors import ConfigError, RoutingError
+from compllm.experts import documents
+from compllm.experts.documents import MAX_WORDS, MIN_WORDS, DocumentIndex, excerpts, match_expression, require_fts5
+from compllm.router.base import Vectors
+
+
+class HashingEncoder:
+    """Every word is a direction; counts what it encodes."""
+
+    def __init__(self, name: str = "hashing", dimension: int = 256) -> None:
+        self.name = name
+        self.dimension = dimension
+        self.encoded = 0
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.encoded += len(texts)
+        vectors = np.full((len(texts), self.dimension), 1e-6, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in text.lower().replace(".", " ").replace("?", " ").split():
+                vectors[row, int(hashlib.md5(word.encode()).hexdigest(), 16) % self.dimension] += 1
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+HANDBOOK = """# Handbook
+
+## Sick leave
+Sick leave is paid for six weeks.
+
+## Travel
+Train tickets are booked by the office.
+Flights need approval.
+"""
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    path = tmp_path / "handbook.md"
+    path.write_text(HANDBOOK, encoding="utf-8")
+    return path
+
+
+@contextmanager
+def opened(
+    files: Sequence[Path], cache_dir: Path, encoder: HashingEncoder | None = None, floor: float = 0.0
+) -> Iterator[DocumentIndex]:
+    with closing(DocumentIndex.open(files, encoder or HashingEncoder(), cache_dir, floor=floor)) as index:
+        yield index
+
+
+def cut(name: str, text: str) -> list[tuple[str, str]]:
+    return [(excerpt.heading, excerpt.text) for excerpt in excerpts(Path(name), text.encode())]
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_passage_that_answers_comes_first(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path / "cache") as index:
+        first, *_ = index.search("How many weeks of sick leave are paid?")
+    assert (first.source, first.title) == ("handbook.md", "Sick leave")
+    assert first.text == "Sick leave is paid for six weeks."
+    assert 0 < first.score <= 1.3
+
+
+def test_a_parent_heading_is_searched_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("# Berlin\n## Contact\nCall 1.\n# Paris\n## Contact\nCall 2.\n", encoding="utf-8")
+    with opened([path], tmp_path) as index:
+        assert index.search("Contact in Paris?", 1)[0].text == "Call 2."
+
+
+def test_the_limit_bounds_the_passages(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path, floor=-1.0) as index:
+        assert [len(index.search("Who books train tickets?", limit)) for limit in (0, 1, 2, 9)] == [0, 1, 2, 2]
+        assert len(index) == 2
+
+
+def test_unrelated_passages_stay_below_the_floor(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path, floor=0.2) as index:
+        assert index.search("zebra xylophone quartz") == ()
+        assert [passage.title for passage in index.search("Is sick leave paid?")] == ["Sick leave"]
+
+
+def test_rare_words_lift_a_passage_that_the_encoder_cannot_tell_apart(tmp_path: Path) -> None:
+    class Blind(HashingEncoder):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            return np.tile(np.array([0.6, 0.8], dtype=np.float32), (len(texts), 1))
+
+    path = tmp_path / "codes.md"
+    path.write_text("# A\nError 4711: no paper.\n# B\nError 4712: no ink.\n", encoding="utf-8")
+    with opened([path], tmp_path, Blind()) as index:
+        assert index.search("What is 4712?", 1)[0].title == "B"
+        assert [passage.title for passage in index.search("Is it so?")] == ["A", "B"]  # equals: in document order
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        'what is "sick',
+        "sick AND",
+        "NEAR(sick leave, 2)",
+        "sick* OR ^leave",
+        "heading:sick",
+        "-sick",
+        "sick' ; DROP TABLE passages; --",
+        "{heading body} : sick",
+        "sick\0leave",
+        "sick \ud800",
+    ],
+)
+def test_search_syntax_in_a_question_is_only_words(question: str, handbook: Path, tmp_path: Path) -> None:
+    class Lenient(HashingEncoder):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            return super().encode([text.encode("utf-8", "replace").decode() for text in texts])
+
+    with opened([handbook], tmp_path, Lenient()) as index:
+        assert index.search(question)[0].title == "Sick leave"
+        assert index.search(question) == index.search(question)
+
+
+@pytest.mark.parametrize("question", ["", "  ", "?!", '""', "***"])
+def test_a_question_without_words_finds_nothing(question: str, handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path) as index:
+        assert index.search(question) == ()
+
+
+@given(st.text())
+def test_any_question_makes_a_valid_expression(question: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE words USING fts5(body, tokenize='porter unicode61')")
+        connection.execute("INSERT INTO words VALUES ('some words')")
+        connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (match_expression(question),)).fetchall()
+
+
+def test_stop_words_and_repetitions_are_not_searched() -> None:
+    assert match_expression("What is the BANK of the bank?") == '"bank"'
+    assert match_expression("what is it") == '""'
+
+
+def test_threads_search_at_the_same_time(handbook: Path, tmp_path: Path) -> None:
+    found: list[tuple[Passage, ...]] = []
+    with opened([handbook], tmp_path) as index:
+        threads = [threading.Thread(target=lambda: found.append(index.search("sick leave"))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [index.search("sick leave")] * 8
+
+
+def test_an_encoder_that_changed_under_its_name_is_refused(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path):
+        pass
+    with opened([handbook], tmp_path, HashingEncoder(dimension=64)) as index, pytest.raises(ConfigError, match="64"):
+        index.search("sick leave")
+
+
+# --- the cached file -------------------------------------------------------------------------------------------------
+
+
+def test_the_index_is_built_once(handbook: Path, tmp_path: Path) -> None:
+    cache, encoder = tmp_path / "cache", HashingEncoder()
+    with opened([handbook], cache, encoder) as index:
+        before = index.search("sick leave")
+    encoder.encoded = 0
+    with opened([handbook], cache, encoder) as index:
+        assert encoder.encoded == 0
+        assert index.search("sick leave") == before
+    assert [path.suffix for path in cache.iterdir()] == [".sqlite"]
+
+
+def test_other_contents_or_another_encoder_make_another_file(handbook: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with opened([handbook], cache), opened([handbook], cache, HashingEncoder("other")):
+        pass
+    handbook.write_text(HANDBOOK.replace("six", "seven"), encoding="utf-8")
+    with opened([handbook], cache) as index:
+        assert "seven" in index.search("sick leave")[0].text
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database", None])
+def test_a_damaged_file_is_built_again(damage: bytes | None, handbook: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with opened([handbook], cache):
+        pass
+    [path] = cache.iterdir()
+    path.write_bytes(path.read_bytes()[:8192] if damage is None else damage)
+    with opened([handbook], cache) as index:
+        assert index.search("sick leave")[0].title == "Sick leave"
+
+
+def test_a_build_that_fails_leaves_nothing_behind(handbook: Path, tmp_path: Path) -> None:
+    class Broken(HashingEncoder):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            raise RoutingError("no encoder")
+
+    cache = tmp_path / "cache"
+    with pytest.raises(RoutingError, match="no encoder"):
+        DocumentIndex.open([handbook], Broken(), cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_directory_that_cannot_be_written_is_named(handbook: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be written to .*handbook\.md"):
+        DocumentIndex.open([handbook], HashingEncoder(), handbook)
+
+
+def test_a_cache_directory_may_have_any_name(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook], tmp_path / "50% of #1? ü") as index:
+        assert len(index) == 2
+
+
+def test_sqlite_without_fts5_is_a_configuration_error() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_CREATE_VTABLE else sqlite3.SQLITE_OK
+        )
+        with pytest.raises(ConfigError, match="FTS5"):
+            require_fts5(connection)
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("empty.md", b" \n", "is empty"),
+        ("empty.jsonl", b'{"title": "a", "text": " "}\n', "is empty"),
+        ("picture.png", b"\x89PNG\0\0", "is not text"),
+        ("latin.txt", "Zürich".encode("latin-1"), r"is not UTF-8 \(byte 1\)"),
+        ("rows.jsonl", b'{"text": "a"}\n{oops\n', "line 2 is not JSON"),
+        ("rows.jsonl", b'\n["a"]\n', "line 2: expected an object"),
+        ("rows.jsonl", b'{"title": 3, "text": "a"}', "line 1: expected an object"),
+        ("rows.jsonl", b'{"body": "a"}', "line 1: expected an object"),
+    ],
+)
+def test_a_document_that_is_not_usable_is_named(name: str, data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=message) as raised:
+        DocumentIndex.open([path], HashingEncoder(), tmp_path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_missing_document_or_a_directory_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.md", tmp_path):
+        with pytest.raises(ConfigError, match="is not a file"):
+            DocumentIndex.open([path], HashingEncoder(), tmp_path)
+
+
+def test_a_name_that_the_system_refuses_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="document"):
+        DocumentIndex.open([tmp_path / ("x" * 5000)], HashingEncoder(), tmp_path)
+
+
+def test_a_document_that_is_too_large_is_refused(
+    handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MAX_FILE_BYTES", 50)
+    with pytest.raises(ConfigError, match=r"handbook\.md has .* more than the 50"):
+        DocumentIndex.open([handbook], HashingEncoder(), tmp_path)
+
+
+def test_an_expert_needs_a_document(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no documents"):
+        DocumentIndex.open([], HashingEncoder(), tmp_path)
+
+
+# --- cutting ---------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_is_cut_at_its_headings() -> None:
+    text = "\ufeffIntro\nwrapped.\n\n# A #\n\n## B\nb\n\n### C\nc\n## D\nd\n"
+    assert cut("notes.md", text) == [("notes", "Intro wrapped."), ("A > B", "b"), ("A > B > C", "c"), ("A > D", "d")]
+
+
+def test_a_heading_with_nothing_below_it_is_its_own_text() -> None:
+    assert cut("a.md", "# A\nx\n## Call 555\n## B\ny\n# Last") == [
+        ("A", "x"),
+        ("A > Call 555", "Call 555"),
+        ("A > B", "y"),
+        ("Last", "Last"),
+    ]
+
+
+def test_code_holds_no_headings_and_keeps_its_lines() -> None:
+    code = "```sh\n# comment\n\nls -l\n```"
+    assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code), ("B", "b")]
+
+
+def test_lists_and_tables_keep_their_lines() -> None:
+    assert cut("a.md", "# A\nSee\nhere:\n- one\n  more\n- two\n1. x\n| a | b |") == [
+        ("A", "See here:\n- one more\n- two\n1. x\n| a | b |")
+    ]
+
+
+def test_plain_text_has_no_headings() -> None:
+    assert cut("notes.txt", "# not a heading\n") == [("notes", "# not a heading")]
+
+
+def test_json_lines_bring_their_own_titles() -> None:
+    rows = [{"title": "T", "text": "One.\u2028Two."}, {"text": "Three \ud800", "id": 7}]
+    assert cut("rows.jsonl", "\n".join(map(json.dumps, rows))) == [("T", "One. Two."), ("rows", "Three ?")]
+
+
+def test_short_paragraphs_are_joined_and_long_ones_are_cut_at_sentences() -> None:
+    sentence = "Nine words make up each sentence of this text. "
+    short, long = sentence * 3, sentence * 50
+    pieces = [text for _, text in cut("a.txt", f"{short}\n\n{short}\n\n{long}")]
+    assert pieces[0] == f"{short.strip()}\n\n{short.strip()}"
+    assert [len(piece.split()) for piece in pieces] == [54, 153, 153, 144]
+    assert all(piece.endswith(".") for piece in pieces)
+
+
+@given(st.lists(st.text(alphabet="ab.!\n #-|`~", max_size=600), max_size=8), st.sampled_from(["a.md", "a.txt"]))
+def test_no_text_is_lost_and_no_piece_is_too_long(parts: list[str], name: str) -> None:
+    text = "x " + "\n\n".join(parts) + " word" * 400 + "q" * 4000
+    found = excerpts(Path(name), text.encode())
+    assert {
+        character: sum((excerpt.text + excerpt.heading).count(character) for excerpt in found) >= text.count(character)
+        for character in "abq"
+    } == {"a": True, "b": True, "q": True}
+    assert sum(excerpt.text.count("word") for excerpt in found) == 400
+    assert all(len(excerpt.text.split()) <= MAX_WORDS for excerpt in found)
+    assert all(len(excerpt.text) <= MAX_WORDS * 8 + 2 * MIN_WORDS for excerpt in found)
