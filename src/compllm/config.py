@@ -15,25 +15,36 @@ from typing import Annotated, Any, Literal
 
 import platformdirs
 import psutil
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from compllm.errors import ConfigError
 from compllm.yamlfile import Document, explain_errors, read_yaml
 
 TEAM_FILE = "compllm.yaml"
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+# What a pattern asks for, in words.
+_FORMS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of letters, digits, `_`, `-` and `.`, 64 at most",
+    r"^https?://[^\s/]": "an address like `http://127.0.0.1:11434/v1`",
+    r"^[A-Z_][A-Z0-9_]*$": "the name of a variable in capitals, like `OPENAI_API_KEY`, never the key itself",
+}
+_NAME, _ADDRESS, _VARIABLE = _FORMS
+Name = Annotated[str, Field(pattern=_NAME)]
+Address = Annotated[str, Field(pattern=_ADDRESS)]
+Variable = Annotated[str, Field(pattern=_VARIABLE)]
+# A schema of numbers alone would make editors complain of `4GiB`.
+Size = Annotated[ByteSize, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "examples": ["4GiB"]})]
 # A device that names no capacity offers this share of the memory that is free when the team is opened.
 _FREE_SHARE = 0.6
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, allow_inf_nan=False)
 
 
 class DeviceConfig(_Section):
     """What has memory; without a capacity, 60 % of the memory that is free when the team is opened."""
 
-    capacity: ByteSize | None = Field(
+    capacity: Size | None = Field(
         None, gt=0, description="Bytes for models, like `4GiB`; default: 60 % of what is free."
     )
     cores: int | None = Field(None, ge=1, description="Cores for models that compute at the same time; default: all.")
@@ -53,7 +64,7 @@ class DeviceConfig(_Section):
 class EmbeddedModelConfig(_Section):
     """A GGUF file served by an own llama.cpp worker process on this machine."""
 
-    backend: Literal["embedded"]
+    backend: Literal["embedded"] = Field(description="The word `embedded`.")
     file: Path | None = Field(
         None, description="GGUF file, relative to the team file; default: the bundled SmolLM2-135M."
     )
@@ -69,10 +80,10 @@ class EmbeddedModelConfig(_Section):
 class EndpointModelConfig(_Section):
     """A model behind an OpenAI-compatible HTTP endpoint: Ollama, llama-server, vLLM, LM Studio or a hosted one."""
 
-    backend: Literal["endpoint"]
-    base_url: str = Field(description="Up to and including the version, like `http://127.0.0.1:11434/v1`.")
+    backend: Literal["endpoint"] = Field(description="The word `endpoint`.")
+    base_url: Address = Field(description="Up to and including the version, like `http://127.0.0.1:11434/v1`.")
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
-    api_key_env: str | None = Field(None, description="Environment variable that holds the API key.")
+    api_key_env: Variable | None = Field(None, description="Environment variable that holds the API key.")
     dialect: Literal["openai", "llama.cpp", "vllm"] = Field(
         "openai", description="What the server understands beyond OpenAI."
     )
@@ -104,9 +115,9 @@ class ExpertConfig(_Section):
 class EncoderConfig(_Section):
     """An embedding model behind an OpenAI-compatible endpoint, in place of the bundled one."""
 
-    base_url: str
-    model: str
-    api_key_env: str | None = None
+    base_url: Address = Field(description="Up to and including the version, like `http://127.0.0.1:11434/v1`.")
+    model: str = Field(min_length=1, description="The encoder's name at the endpoint.")
+    api_key_env: Variable | None = Field(None, description="Environment variable that holds the API key.")
 
 
 class RouterConfig(_Section):
@@ -153,10 +164,14 @@ class LimitsConfig(_Section):
 class TeamConfig(_Section):
     """A team file."""
 
-    name: Name = "team"
-    devices: dict[Name, DeviceConfig] = Field(default_factory=lambda: {"cpu": DeviceConfig()})
-    models: dict[Name, ModelConfig] = Field(min_length=1)
-    experts: dict[Name, ExpertConfig] = Field(min_length=1)
+    name: Name = Field("team", description="What the team is called in the journal.")
+    devices: dict[Name, DeviceConfig] = Field(
+        default_factory=lambda: {"cpu": DeviceConfig()},
+        min_length=1,
+        description="What has memory, by name; default: one `cpu`.",
+    )
+    models: dict[Name, ModelConfig] = Field(min_length=1, description="The models, by name.")
+    experts: dict[Name, ExpertConfig] = Field(min_length=1, description="The experts, by name.")
     router: RouterConfig = RouterConfig()
     planner: PlannerConfig = PlannerConfig()
     aggregator: AggregatorConfig = AggregatorConfig()
@@ -208,8 +223,16 @@ def read_secret(variable: str | None, wanted_by: str, environment: Mapping[str, 
         return None
     secret = environment.get(variable, "").strip()
     if not secret:
-        raise ConfigError(f"{wanted_by} wants an API key from the environment variable {variable}, which is not set")
+        raise ConfigError(
+            f"{wanted_by}.api_key_env: the environment variable {variable} is not set; "
+            "export it with the API key, or remove the line if the server wants none"
+        )
     return secret
+
+
+def team_schema() -> dict[str, Any]:
+    """Return the JSON Schema of team files."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TeamConfig.model_json_schema()}
 
 
 def starter_path() -> Path:
@@ -236,7 +259,7 @@ def load_team(path: Path | None = None) -> TeamFile:
     try:
         config = TeamConfig.model_validate(document.data)
     except ValidationError as error:
-        raise ConfigError(explain_errors(document, error, TeamConfig)) from None
+        raise ConfigError(explain_errors(document, error, TeamConfig, _FORMS)) from None
     team = TeamFile(found.resolve(), config)
     _check_references(document, team)
     return team

@@ -88,7 +88,12 @@ class Executor:
         self._tasks.cancel_scope.cancel()
         try:
             return await self._tasks.__aexit__(kind, error, trace)
+        except ExceptionGroup as group:
+            if group.exceptions != (error,):
+                raise
+            return None  # what was raised inside goes on as it is, not as a group
         finally:
+            self._runs.clear()
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as evictions:
                     for backend in self.backends.values():
@@ -131,12 +136,12 @@ class Executor:
         self.dispatch(ev.PlanClosed(run))
         try:
             await work.granted.wait()
-            if work.refused:
+            if work.refused is not None:
                 raise ExpertError(work.refused, expert=purpose)
             yield self.backends[model]
         finally:
             work.released.set()
-            if self.is_open(run) and not work.granted.is_set():
+            if self.is_open(run) and (run, 1) not in self._attempts:
                 self.dispatch(ev.RunCancelled(run, "no longer wanted"))
 
     # --- workers ----------------------------------------------------------------------------------------------------
@@ -236,6 +241,8 @@ class Executor:
     async def _watch(self, scope: anyio.CancelScope, model: str, device: str) -> None:
         with scope:
             reason = await self.backends[model].crashed()
+            if self._watches.get(model) is not scope:
+                return  # its eviction has begun meanwhile and will be reported
             del self._watches[model]
             for key, attempt in list(self._attempts.items()):
                 if attempt.command.model == model:
@@ -265,7 +272,7 @@ class _LeaseWork:
     def __init__(self) -> None:
         self.granted = anyio.Event()
         self.released = anyio.Event()
-        self.refused = ""
+        self.refused: str | None = None
 
     async def resolve(self, node: int) -> ev.NodeRouted:
         """Never asked for: the node is final."""

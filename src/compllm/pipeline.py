@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -143,8 +143,9 @@ class Team:
         Raises:
             PlanError: the question is empty or too long.
         """
-        async for stamped in self.follow(self.start(question, plan=plan)):
-            yield stamped
+        async with aclosing(self.follow(self.start(question, plan=plan))) as events:
+            async for stamped in events:
+                yield stamped
 
     async def follow(self, run: Run) -> AsyncGenerator[Stamped, None]:
         """Yield the events of a run; whoever stops reading cancels it."""

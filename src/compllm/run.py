@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -18,14 +19,15 @@ from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.plan import SubQuery
 from compllm.core.routing import Assignment
-from compllm.errors import AggregationError, CompLLMError, ExpertError, ExpertResponseError, JournalError, RoutingError
+from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
 from compllm.executor import Executor
 from compllm.experts.expert import Expert
-from compllm.planner.base import Note, Planner
+from compllm.planner.base import Note, Planner, whole_question
 
 _QUOTED_CHARACTERS = 2_000
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
+_JOINED = JoinedAggregator()
 
 
 Route: TypeAlias = Callable[[str, str | None], Awaitable[Assignment]]
@@ -76,6 +78,7 @@ class Run:
     _answers: dict[int, SubAnswer] = field(default_factory=dict)
     _gaps: dict[int, str] = field(default_factory=dict)
     _cancelled: str = ""
+    _written: list[str] = field(default_factory=list)
     _unrecorded: bool = False
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
@@ -87,31 +90,36 @@ class Run:
 
     async def live(self) -> None:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
+        deadline_s = anyio.current_time() + self.stages.deadline_s
         with self._send:
             self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name))
-            in_time = await self._execute()
+            in_time = await self._execute(deadline_s)
             with self._writing:
-                ending = await self._conclude(in_time=in_time)
+                ending = await self._conclude(deadline_s, in_time=in_time)
             if self._writing.cancelled_caught:
                 self.notify(ev.RunCancelled(self.id, self._cancelled))
                 ending = ev.RunFailed(self.id, f"cancelled: {self._cancelled}")
             stamped = self._record(ending)
             with anyio.CancelScope(shield=True):
                 await self._flush()
-            self._send.send_nowait(stamped)
+            self._publish(stamped)
 
-    async def _execute(self) -> bool:
+    async def _execute(self, deadline_s: float) -> bool:
         """Plan and run until every node has ended; return whether that was before the deadline."""
-        finished = self.stages.executor.open_run(self.id, self)
-        with anyio.move_on_after(self.stages.deadline_s) as deadline:
+        executor = self.stages.executor
+        finished = executor.open_run(self.id, self)
+        if self._cancelled:
+            executor.dispatch(ev.RunCancelled(self.id, self._cancelled))
+        with anyio.CancelScope(deadline=deadline_s):
             async with anyio.create_task_group() as planning:
                 planning.start_soon(self._plan)
                 await finished.wait()
                 planning.cancel_scope.cancel()
-        if deadline.cancelled_caught:
-            self.cancel(f"the deadline of {self.stages.deadline_s:g} s has passed")
-            await finished.wait()
-        return not deadline.cancelled_caught
+        if not executor.is_open(self.id):
+            return True
+        self.cancel(self._too_late)
+        await finished.wait()
+        return False
 
     def cancel(self, reason: str) -> None:
         """Stop everything that is under way for this run; its nodes end as cancelled."""
@@ -129,15 +137,19 @@ class Run:
                         self.notify(ev.PlanNoted(self.id, piece.text))
                     else:
                         await self._add(piece)
+            if not self._steps and self._is_going_on():
+                raise PlanError("the planner wrote no steps")
         except Exception as error:  # noqa: BLE001 - the boundary of one run: whatever a planner raises is reported
-            reason = str(error) if isinstance(error, CompLLMError) else f"{type(error).__name__}: {error}"
-            self.notify(ev.PlanNoted(self.id, f"planning failed: {reason}"))
-            if not self._steps:
-                await self._add(SubQuery.literal(1, self.question))
+            self.notify(ev.PlanNoted(self.id, f"planning failed: {_reason(error)}; the question was kept whole"))
+            await self._add(whole_question(self.question, self._steps))
         if self._is_going_on():
             self.stages.executor.dispatch(ev.PlanClosed(self.id))
 
     async def _add(self, step: SubQuery) -> None:
+        if step.id in self._steps:
+            raise PlanError(f"step number {step.id} is used twice")
+        if unknown := sorted(set(step.parents) - self._steps.keys()):
+            raise PlanError(f"step {step.id} needs step {unknown[0]}, which is no earlier one")
         assignment = await self._route(step.display, step.tag)
         if not self._is_going_on():
             return
@@ -155,57 +167,63 @@ class Run:
         """Route a question; one that nobody may answer gets no candidates, and the reason."""
         try:
             return await self.stages.route(question, tag)
-        except RoutingError as error:
-            return Assignment((), "question", 0.0, 0.0, passed=False, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the boundary of one decision: whatever an encoder raises is reported
+            return Assignment((), "question", 0.0, 0.0, passed=False, reason=_reason(error))
 
-    async def _conclude(self, *, in_time: bool) -> ev.RunCompleted | ev.RunFailed:
+    async def _conclude(self, deadline_s: float, *, in_time: bool) -> ev.RunCompleted | ev.RunFailed:
         cancelled = f"cancelled: {self._cancelled}" if self._cancelled and in_time else self._cancelled
         if not self._answers or (self._cancelled and in_time):
             reasons = filter(None, [cancelled, *dict.fromkeys(self._gaps.values())])
             return ev.RunFailed(self.id, "; ".join(reasons) or "no step was planned")
-        pieces: list[str] = []
-        async with aclosing(self._write_answer(in_time=in_time)) as written:
-            async for piece in written:
-                pieces.append(piece)
-                self.notify(ev.AnswerDelta(self.id, piece))
+        await self._write_answer(deadline_s, in_time=in_time)
         answers = self._answers.values()
         return ev.RunCompleted(
             self.id,
-            "".join(pieces).strip(),
+            "".join(self._written).strip(),
             tuple(step for step in self._steps if step not in self._answers),
             sum(answer.prompt_tokens for answer in answers),
             sum(answer.completion_tokens for answer in answers),
         )
 
-    async def _write_answer(self, *, in_time: bool) -> AsyncGenerator[str, None]:
-        """Yield the answer: the only sub-answer as it is, else what the aggregator makes of them; then the gaps."""
+    async def _write_answer(self, deadline_s: float, *, in_time: bool) -> None:
+        """Write the answer: the only sub-answer as it is, else what the aggregator makes of them; then the gaps."""
         if len(self._steps) == 1:
-            yield next(iter(self._answers.values())).text
+            self._write(next(iter(self._answers.values())).text)
             return
         parts = tuple(self._part(step) for step in self._steps.values() if step.id in self._answers)
-        aggregator = self.stages.aggregator if in_time and len(parts) > 1 else JoinedAggregator()
-        self.notify(ev.AggregationStarted(self.id, aggregator.name))
-        async with aclosing(self._aggregate(aggregator, parts)) as pieces:
-            async for piece in pieces:
-                yield piece
+        await self._aggregate(self.stages.aggregator if in_time and len(parts) > 1 else _JOINED, parts, deadline_s)
         for step in self._steps.values():
             if step.id not in self._answers:
                 reason = self._gaps.get(step.id, self._cancelled)
-                yield f"\n\nNot answered: {self._questions[step.id]} ({reason})"
+                self._write(f"\n\nNot answered: {self._questions[step.id]} ({reason})")
 
-    async def _aggregate(self, aggregator: Aggregator, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
-        """Yield what the aggregator writes; if it fails, the sub-answers as they are, so that nothing is lost."""
+    async def _aggregate(self, aggregator: Aggregator, parts: tuple[Part, ...], deadline_s: float) -> None:
+        """Have the aggregator write; if it fails or is late, the sub-answers follow as they are: nothing is lost."""
+        self.notify(ev.AggregationStarted(self.id, aggregator.name))
+        problem = self._too_late
         try:
-            async with aclosing(aggregator.join(self.question, parts)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except (AggregationError, ExpertError) as error:
-            last = JoinedAggregator()
-            self.notify(ev.PlanNoted(self.id, f"the aggregator failed ({error}); the sub-answers follow as they are"))
-            yield "\n\n"
-            async with aclosing(last.join(self.question, parts)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            with anyio.CancelScope(deadline=deadline_s if aggregator is not _JOINED else math.inf):
+                await self._join(aggregator, parts)
+                return
+        except Exception as error:  # noqa: BLE001 - the boundary of one run: whatever an aggregator raises is reported
+            problem = _reason(error)
+        self.notify(ev.PlanNoted(self.id, f"the aggregator failed ({problem}); the sub-answers follow as they are"))
+        if self._written:
+            self._write("\n\n")
+        await self._join(_JOINED, parts)
+
+    async def _join(self, aggregator: Aggregator, parts: tuple[Part, ...]) -> None:
+        async with aclosing(aggregator.join(self.question, parts)) as pieces:
+            async for piece in pieces:
+                self._write(piece)
+
+    def _write(self, piece: str) -> None:
+        self._written.append(piece)
+        self.notify(ev.AnswerDelta(self.id, piece))
+
+    @property
+    def _too_late(self) -> str:
+        return f"the deadline of {self.stages.deadline_s:g} s has passed"
 
     def _part(self, step: SubQuery) -> Part:
         answer = self._answers[step.id]
@@ -242,7 +260,11 @@ class Run:
                 self._gaps[node] = reason
             case ev.NodeSkipped(_, node, because):
                 self._gaps[node] = f"it needs step {because}, which has no answer"
-        self._send.send_nowait(self._record(event))
+        self._publish(self._record(event))
+
+    def _publish(self, stamped: ev.Stamped) -> None:
+        with suppress(anyio.BrokenResourceError):  # the reader has left; the journal still wants to know
+            self._send.send_nowait(stamped)
 
     def _record(self, event: ev.Event) -> ev.Stamped:
         stamped = ev.Stamped(time.monotonic() - self._began_s, event)
@@ -263,7 +285,7 @@ class Run:
         if not self._unrecorded:
             self._unrecorded = True
             note = ev.PlanNoted(self.id, f"this run is not recorded: {error}")
-            self._send.send_nowait(ev.Stamped(time.monotonic() - self._began_s, note))
+            self._publish(ev.Stamped(time.monotonic() - self._began_s, note))
 
     def _quoted(self, step: int) -> str:
         """Return a step's answer as it is put into another question: one line, bounded, no full stop at its end."""
@@ -277,3 +299,7 @@ class Run:
         """Return what a step that only follows others should know of them."""
         lines = [f"- {self._questions[n]} {self._quoted(n)}" for n in sorted(step.after - step.references)]
         return "\n\nKnown so far:\n" + "\n".join(lines) if lines else ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, CompLLMError) else f"{type(error).__name__}: {error}"

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from compllm.bench.route import run_route_bench
 from compllm.bench.route_data import BenchExpert, BenchRow, OodRow, read_experts, read_ood, read_rows
-from compllm.cli.bench_route import route
+from compllm.cli.main import app
 from compllm.errors import ConfigError
 from compllm.router.base import Vectors
 
@@ -186,9 +185,7 @@ def test_the_command_refuses_files_that_are_not_there(tmp_path: Path, missing: s
     (tmp_path / "ood").write_text('{"question": "q"}')
     (tmp_path / "experts").write_text('[{"name": "a", "description": "d"}]')
     (tmp_path / missing).unlink()
-    app = typer.Typer()
-    app.command()(route)
-    call = [str(tmp_path / "rows"), "--experts", str(tmp_path / "experts"), "--ood", str(tmp_path / "ood"), "--json"]
-    result = CliRunner().invoke(app, call)
-    assert isinstance(result.exception, ConfigError)
-    assert str(tmp_path / missing) in str(result.exception)
+    files = [str(tmp_path / "rows"), "--experts", str(tmp_path / "experts"), "--ood", str(tmp_path / "ood")]
+    result = CliRunner().invoke(app, ["bench", "route", *files, "--json"])
+    assert result.exit_code == 2
+    assert str(tmp_path / missing) in result.stderr

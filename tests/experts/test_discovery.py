@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
-from misbehaving import (
+
+from compllm.experts.discovery import PORTS, FoundEndpoint, Kind, discover
+from tests.experts.misbehaving import (
     Answer,
     closing,
     failing,
@@ -18,8 +20,6 @@ from misbehaving import (
     stream_of,
     waiting_for,
 )
-
-from compllm.experts.discovery import PORTS, FoundEndpoint, Kind, discover
 
 pytestmark = pytest.mark.anyio
 

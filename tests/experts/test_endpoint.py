@@ -13,7 +13,11 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from misbehaving import (
+
+from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
+from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport, Message
+from compllm.experts.endpoint import MAX_PAUSE_S, MAX_REPLY_BYTES, EndpointBackend, _pause_s, _Reply
+from tests.experts.misbehaving import (
     DONE,
     ROLE,
     USAGE,
@@ -34,10 +38,6 @@ from misbehaving import (
     stream_of,
     waiting_for,
 )
-
-from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
-from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport, Message
-from compllm.experts.endpoint import MAX_PAUSE_S, MAX_REPLY_BYTES, EndpointBackend, _pause_s, _Reply
 
 pytestmark = pytest.mark.anyio
 

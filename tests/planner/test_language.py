@@ -79,6 +79,14 @@ def test_a_step_arrives_with_its_newline() -> None:
     assert reader.close() == []
 
 
+def test_reading_goes_on_behind_steps_that_stand() -> None:
+    reader = PlanReader(steps=(SubQuery(1, "a"), SubQuery(2, "b")))
+    assert [step.id for step in reader.feed("3. #1 and #2\n4. bro")] == [3]
+    with pytest.raises(PlanParseError, match="plan line 4: #9 is not"):
+        reader.feed("ken #9\n")
+    assert [step.id for step in reader.steps] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
@@ -242,7 +250,7 @@ def test_everything_that_the_grammar_admits_can_be_read(lines: list[str]) -> Non
         assert len(parse_plan(text)) == len(lines)
 
 
-def test_the_grammar_grows_with_the_square_of_the_steps_only_in_references() -> None:
+def test_every_rule_of_the_grammar_is_written_once() -> None:
     rules = grammar(32).splitlines()
     assert len(rules) == len({rule.split(" ::= ")[0] for rule in rules})
     assert rules[-5].startswith('step32 ::= "32. "')

@@ -8,7 +8,9 @@ import random
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from world import World, can_work, drive, place_models_or_none, random_team, working_team
+
+from tests.properties.books import can_work, place_models_or_none
+from tests.properties.world import World, drive, random_team, working_team
 
 SEQUENCES = int(os.environ.get("COMPLLM_SEQUENCES", "200"))
 randoms = st.randoms(use_true_random=False)

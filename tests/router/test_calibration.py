@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoders import TableEncoder, WordEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from compllm.errors import ConfigError
 from compllm.router.calibration import Calibration, LabelledQuestion, calibrate, read_labelled
 from compllm.router.fitting import auroc, expected_calibration_error, fit_logistic, fit_temperature
 from compllm.router.onnx_encoder import ENCODER_NAME
+from tests.router.encoders import TableEncoder, WordEncoder
 
 GATE = Gate(intercept=-1.0, best=2.0, margin=3.0, mean=-4.0, description=0.5, background=0.1, threshold=0.4)
 CATS = ExpertProfile("cats", "m", "An expert in cats who answers questions about kittens.", ("why do cats purr",))

@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from encoders import TableEncoder, WordEncoder
 
 from compllm.core.routing import ExpertProfile, Gate, ScoreMode
 from compllm.errors import ConfigError, NoEligibleExpertError
 from compllm.router.calibration import Calibration
 from compllm.router.index import WANTED_EXPERT, ExpertIndex
 from compllm.router.router import Router
+from tests.router.encoders import TableEncoder, WordEncoder
 
 GATE = Gate(intercept=-10.0, best=50.0, margin=0.0, mean=0.0, description=0.0, background=0.0)
 MEDICINE = ExpertProfile("medicine", "m1", "An expert in medicine.", ("How is flu treated?",))

@@ -1,9 +1,9 @@
 """Checks what a model has written against the sub-answers it was given; pure functions on text.
 
-A small model that merges answers drops facts and swaps them. A sentence stands if it brings no number, no name and
-hardly a word from outside, and if none of its clauses mixes what different sub-answers say (an answer and one that it
-was built on may mix). A sub-answer is kept if its numbers and names and most of its content words are in sentences that
-stand.
+A small model that merges answers drops facts and swaps them. A sentence stands if it brings no number, no name, no
+negation and hardly a word from outside, and if none of its clauses mixes what different sub-answers say (an answer and
+one that it was built on may mix). A sub-answer is kept if its numbers and names and most of its content words are in
+sentences that stand.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _CLAUSE = re.compile(r"[,;]?\s+(?:while|whereas|and|but)\s+|;\s+", re.IGNORECASE
 _CLAUSE_WORDS = 4
 _STOP_WORDS = frozenset(
     """a about after all also an and any are as at be been but by can did do does for from had has have he her his how
-    if in into is it its may more most no not of on one or other she so some such than that the their them there these
+    if in into is it its may more most of on one or other she so some such than that the their them there these
     they this those to too was were what when where which while who whom whose why will with would you your both each
     including include includes known called""".split()  # noqa: SIM905 - a list of words reads best as words
 )
+_NEGATIONS = frozenset({"no", "not", "never", "neither", "nor", "cannot", "without"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def sources(sentence: str, question: str, parts: Sequence[Part]) -> tuple[int, .
     own = _own_words(contexts)
     said = Content.of(sentence)
     outside = said.words - Content.of(question).words - frozenset().union(*(c.words for c in contexts.values()))
-    if outside & said.marks or len(outside) > max(1, len(said.words) // 5):
+    if outside & (said.marks | _NEGATIONS) or len(outside) > max(1, len(said.words) // 5):
         return ()
     used: set[int] = set()
     for clause in _clauses(sentence):
@@ -85,6 +86,21 @@ def is_kept(part: Part, kept: Iterable[str], question: str) -> bool:
     words = Content.of(" ".join(kept)).words | Content.of(question).words
     answer = Content.of(part.answer)
     return answer.marks <= words and answer.share_in(words) >= KEPT_SHARE
+
+
+def says_more(sentence: str, said: str) -> bool:
+    """Whether a sentence has a content word that is not said already."""
+    return not Content.of(sentence).words <= Content.of(said).words
+
+
+def without_repeats(text: str) -> str:
+    """Return a text without the sentences whose content words the ones before them have said already."""
+    kept, start = "", 0
+    for end in (*(gap.end() for gap in _SENTENCE_END.finditer(text)), len(text)):
+        sentence = text[start:end]
+        kept += sentence if not kept or says_more(sentence, kept) else ""
+        start = end
+    return kept.rstrip()
 
 
 def _own_words(contexts: Mapping[int, Content]) -> dict[int, frozenset[str]]:

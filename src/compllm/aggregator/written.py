@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 
 from compllm.aggregator.base import Part, cite
-from compllm.aggregator.grounding import is_kept, sentences, sources
+from compllm.aggregator.grounding import is_kept, says_more, sentences, sources, without_repeats
 from compllm.errors import AggregationError
 from compllm.experts.base import Backend, ChatRequest, Message
 
@@ -51,22 +52,24 @@ class ModelAggregator:
         self, draft: AsyncGenerator[str, None], question: str, parts: tuple[Part, ...]
     ) -> AsyncGenerator[str, None]:
         """Pass on the sentences that stand, each once its sources are kept whole; then what no sentence has kept."""
-        by_step = {part.step: part for part in parts}
+        said = ""
         held: list[tuple[str, tuple[int, ...]]] = []
         kept: set[int] = set()
         async with aclosing(_by_sentence(draft)) as found:
             async for sentence in found:
-                if steps := sources(sentence, question, parts):
-                    held.append((sentence, steps))
-                texts = [text for text, _ in held]
-                whole = {step for _, steps in held for step in steps if is_kept(by_step[step], texts, question)}
+                steps = sources(sentence, question, parts) if says_more(sentence, said) else ()
+                if not steps:
+                    continue
+                said = f"{said} {sentence}"
+                held.append((sentence, steps))
+                whole = kept | {part.step for part in parts if is_kept(part, [said], question)}
                 for text, steps in [entry for entry in held if whole.issuperset(entry[1])]:
                     held.remove((text, steps))
                     yield f"{' ' if kept else ''}{text} {''.join(f'[{step}]' for step in steps)}"
                     kept.update(steps)
         for part in parts:
             if part.step not in kept:
-                yield f"{' ' if kept else ''}{cite(part)}"
+                yield f"{' ' if kept else ''}{cite(replace(part, answer=without_repeats(part.answer)))}"
                 kept.add(part.step)
 
 

@@ -65,10 +65,11 @@ async def _time(planner: Planner, delays_s: Mapping[str, float] | None = None, s
         run = Run("bench", "bench", stages)
         executor.tasks.start_soon(run.live)
         events = []
-        async for stamped in run.events:
-            events.append(stamped)
-            if isinstance(planner, StallingPlanner) and _has_started(stamped.event, len(planner.steps)):
-                planner.released.set()
+        async with run.events:
+            async for stamped in run.events:
+                events.append(stamped)
+                if isinstance(planner, StallingPlanner) and _has_started(stamped.event, len(planner.steps)):
+                    planner.released.set()
         return events
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compllm.cli.common import ANSWERED, FAILED, GAPS, TeamOption, synchronous
-from compllm.cli.progress import Progress
-from compllm.codec import encode
-from compllm.core.events import AnswerDelta, RunCompleted, Stamped
-from compllm.core.plan import Plan
+from compllm.cli.common import ANSWERED, FAILED, GAPS, TeamOption, readable, say, synchronous
 from compllm.errors import ConfigError, PlanError
-from compllm.explain import explain, render_summary
-from compllm.pipeline import Team
-from compllm.planner.language import parse_plan
+
+if TYPE_CHECKING:
+    from compllm.core.events import Stamped
+    from compllm.core.plan import Plan
+    from compllm.pipeline import Team
 
 MAX_INPUT_BYTES = 4_000_000
 
@@ -26,7 +24,9 @@ MAX_INPUT_BYTES = 4_000_000
 async def ask(
     questions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[QUESTION]...", help="Answered one after another; default: standard input."),
+        typer.Argument(
+            metavar="QUESTION", callback=readable, help="Answered one after another; default: standard input."
+        ),
     ] = None,
     team: TeamOption = None,
     plan: Annotated[
@@ -39,6 +39,8 @@ async def ask(
 
     The answer goes to standard output, progress and summary to standard error.
     """
+    from compllm.pipeline import Team
+
     asked = questions or [_read_stdin()]
     given = _read_plan(plan) if plan is not None else None
     async with Team.load(team) as opened:
@@ -47,6 +49,10 @@ async def ask(
 
 
 async def _answer(team: Team, question: str, plan: Plan | None, *, as_json: bool, quiet: bool) -> int:
+    from compllm.cli.progress import Progress
+    from compllm.codec import encode
+    from compllm.core.events import AnswerDelta
+
     events: list[Stamped] = []
     with Progress(silent=quiet or as_json) as progress:
         async for stamped in team.stream(question, plan=plan):
@@ -57,39 +63,57 @@ async def _answer(team: Team, question: str, plan: Plan | None, *, as_json: bool
             progress.show(stamped)
             if isinstance(stamped.event, AnswerDelta):
                 progress.write(stamped.event.text)
+    return _end(events, as_json=as_json, quiet=quiet)
+
+
+def _end(events: list[Stamped], *, as_json: bool, quiet: bool) -> int:
+    """Print what follows the answer, and return the exit code."""
+    from compllm.core.events import RunCompleted, RunFailed
+    from compllm.explain import explain, render_summary
+
     last = events[-1].event
-    if not as_json:
+    if isinstance(last, RunCompleted) and not as_json:
         typer.echo()
+    if isinstance(last, RunFailed) and quiet:
+        say(f"no answer: {last.reason}")
     if not (as_json or quiet):
-        typer.echo(f"\n{render_summary(explain(events))}\nexplained: compllm runs show {last_run(events)}", err=True)
+        run = getattr(last, "run", "")
+        typer.echo(f"\n{render_summary(explain(events))}\nexplained: compllm runs show {run}", err=True)
     if isinstance(last, RunCompleted):
         return GAPS if last.gaps else ANSWERED
     return FAILED
 
 
-def last_run(events: list[Stamped]) -> str:
-    """Return the id of the run that the events belong to."""
-    return str(getattr(events[-1].event, "run", ""))
-
-
 def _read_stdin() -> str:
     if sys.stdin.isatty():
         raise PlanError('the question is missing: compllm ask "What is ...?"')
-    data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
-    if len(data) > MAX_INPUT_BYTES:
-        raise PlanError(f"standard input holds more than {MAX_INPUT_BYTES:,} bytes; a question is shorter")
     try:
-        return data.decode("utf-8")
+        return _text(sys.stdin.buffer.read(MAX_INPUT_BYTES + 1))
+    except ValueError as error:
+        raise PlanError(f"standard input {error}; pipe a question") from None
+
+
+def _text(data: bytes) -> str:
+    """Return what was read as text; a ValueError says what it is instead."""
+    if len(data) > MAX_INPUT_BYTES:
+        raise ValueError(f"holds more than {MAX_INPUT_BYTES:,} bytes")
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PlanError("standard input is not text in UTF-8; pipe a question, not a binary file") from None
+        raise ValueError("is not text in UTF-8") from None
 
 
 def _read_plan(path: Path) -> Plan:
+    from compllm.planner.language import parse_plan
+
     try:
-        return parse_plan(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file in UTF-8; a plan has one step a line") from None
+        with path.open("rb") as file:
+            text = _text(file.read(MAX_INPUT_BYTES + 1))
+    except ValueError as error:
+        raise ConfigError(f"{path}: the file {error}; a plan has one step a line") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        return parse_plan(text)
     except PlanError as error:
         raise PlanError(f"{path}: {error}") from None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from compllm.bench.engine import run_engine_bench
-from compllm.bench.speedup import run_speedup_bench
-from compllm.cli import bench_route
 from compllm.cli.common import JsonOption, reported_errors, synchronous
 
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
@@ -18,12 +16,14 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 
 @app.command("route")
 def route_command(
-    file: bench_route.FileArgument,
-    experts: bench_route.ExpertsOption,
-    ood: bench_route.OodOption = None,
+    file: Annotated[Path, typer.Argument(help="JSON lines with question, domain and (optional) split.")],
+    experts: Annotated[Path, typer.Option("--experts", help="JSON list of experts: name, description, examples.")],
+    ood: Annotated[Path | None, typer.Option("--ood", help="JSON lines with questions for no expert.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure routing on labelled questions: representations, tag forms, calibrated scores."""
+    from compllm.cli import bench_route
+
     with reported_errors():
         bench_route.route(file, experts, ood, as_json=as_json)
 
@@ -35,6 +35,8 @@ async def engine(
     as_json: JsonOption = False,
 ) -> None:
     """Measure what the engine itself costs, with fake experts."""
+    from compllm.bench.engine import run_engine_bench
+
     _show(await run_engine_bench(repeats), as_json=as_json)
 
 
@@ -46,6 +48,8 @@ async def speedup(
     as_json: JsonOption = False,
 ) -> None:
     """Measure four independent sub-queries composed and one after another: on one model, and on four models."""
+    from compllm.bench.speedup import run_speedup_bench
+
     _show(await run_speedup_bench(repeats, tokens), as_json=as_json)
 
 

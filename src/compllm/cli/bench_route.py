@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import typer
@@ -24,11 +23,6 @@ _TITLES = {
     "tag_forms": "What a plan may write: raw cosine with the description",
     "calibrated": "Calibrated scores at the threshold",
 }
-
-
-FileArgument = Annotated[Path, typer.Argument(help="JSON lines with question, domain and (optional) split.")]
-ExpertsOption = Annotated[Path, typer.Option("--experts", help="JSON list of experts: name, description, examples.")]
-OodOption = Annotated[Path | None, typer.Option("--ood", help="JSON lines with questions for no expert.")]
 
 
 def route(file: Path, experts: Path, ood: Path | None, *, as_json: bool) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
-import anyio
 import typer
 
 from compllm.errors import CompLLMError, ConfigError, ModelTooLargeError, PlanError, RunError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Given = TypeVar("Given")
 
 ANSWERED, FAILED, USAGE, GAPS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -40,13 +41,33 @@ def reported_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; there is nobody to tell
+        # The reader of our output has left, as `head` does; what is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(FAILED) from None
 
 
 def _fail(message: str, code: int) -> None:
-    typer.echo(f"compllm: {message}", err=True)
+    say(message)
     raise typer.Exit(code)
+
+
+def say(message: str) -> None:
+    """Tell the user something on standard error; nothing in the message can steer the terminal."""
+    from compllm.explain import clean
+
+    typer.echo(clean(f"compllm: {message}"), err=True)
+
+
+def readable(given: Given) -> Given:
+    """Return an argument, or a list of them, if it is text; bytes that are no characters cannot be sent to a model.
+
+    Raises:
+        BadParameter: it is not text.
+    """
+    texts: list[object] = given if isinstance(given, list) else [given]
+    if any("\ud800" <= character <= "\udfff" for text in texts if isinstance(text, str) for character in text):
+        raise typer.BadParameter("it is not text in UTF-8")
+    return given
 
 
 def synchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -54,6 +75,8 @@ def synchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        import anyio
+
         with reported_errors():
             return anyio.run(functools.partial(command, *args, **kwargs))
         raise AssertionError("reported_errors always exits")

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from compllm.cli.common import ANSWERED, FAILED, JsonOption, TeamOption, reported_errors, synchronous
-from compllm.config import load_team
+from compllm.cli.common import ANSWERED, FAILED, JsonOption, TeamOption, readable, reported_errors, synchronous
 from compllm.errors import RunError
-from compllm.pipeline import Team
 
 app = typer.Typer(help="The experts of a team.", no_args_is_help=True)
 
@@ -18,6 +16,8 @@ app = typer.Typer(help="The experts of a team.", no_args_is_help=True)
 @app.command("list")
 def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
     """List the team's experts, their models and what they are good at."""
+    from compllm.config import load_team
+
     with reported_errors():
         config = load_team(team).config
         if as_json:
@@ -33,10 +33,14 @@ def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
 @synchronous
 async def check(
     team: TeamOption = None,
-    question: Annotated[str, typer.Option("--question", help="What each expert is asked.")] = "Are you there?",
+    question: Annotated[
+        str, typer.Option("--question", callback=readable, help="What each expert is asked.")
+    ] = "Are you there?",
     as_json: JsonOption = False,
 ) -> None:
     """Load every model and have every expert answer once."""
+    from compllm.pipeline import Team
+
     code = ANSWERED
     async with Team.load(team) as opened:
         for name in opened.file.config.experts:

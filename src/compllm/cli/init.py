@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 
-from compllm.cli.common import synchronous
-from compllm.config import TEAM_FILE, TeamConfig
+from compllm.cli.common import reported_errors
 from compllm.errors import ConfigError
-from compllm.experts.discovery import FoundEndpoint, discover
+
+if TYPE_CHECKING:
+    from compllm.experts.discovery import FoundEndpoint, Kind
 
 _HEAD = """\
 # A Comp-LLM team. Every key: docs/reference/team-file.md; ask with: compllm ask "..."
@@ -21,26 +22,49 @@ _HEAD = """\
 """
 
 
-@synchronous
-async def init(
-    path: Annotated[Path, typer.Argument(help="Where to write.")] = Path(TEAM_FILE),
+def init(
+    path: Annotated[Path | None, typer.Argument(help="Where to write; default: ./compllm.yaml.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of team files, for editors.")] = False,
 ) -> None:
     """Look for Ollama, llama-server, vLLM and LM Studio on this machine and write a team file for what is found."""
+    from compllm.config import TEAM_FILE, team_schema
+    from compllm.experts.discovery import PORTS
+
     if schema:
-        typer.echo(json.dumps(TeamConfig.model_json_schema(), indent=1))
+        typer.echo(json.dumps(team_schema(), indent=2))
         return
+    target = path or Path(TEAM_FILE)
+    target = target / TEAM_FILE if target.is_dir() else target
+    with reported_errors():
+        write_team(target, PORTS, force=force)
+        typer.echo(f"written: {target}")
+
+
+def write_team(path: Path, ports: Mapping[int, Kind], *, force: bool = False) -> None:
+    """Write a team file for the model servers that listen on the ports, and say on standard error what was found.
+
+    Raises:
+        ConfigError: the file is there already and not to be overwritten, or cannot be written.
+    """
+    import anyio
+    import yaml
+
+    from compllm.experts.discovery import discover
+    from compllm.explain import clean
+
     if path.exists() and not force:
-        raise ConfigError(f"{path} is there already; give another name, or --force to overwrite it")
-    found = await discover()
+        raise ConfigError(f"{path}: this file is there already; give another name, or --force to overwrite it")
+    found = anyio.run(discover, ports)
     for endpoint in found:
         state = endpoint.problem or f"{len(endpoint.models)} model(s): {', '.join(endpoint.models)}"
-        typer.echo(f"{endpoint.kind} at {endpoint.base_url}: {state}", err=True)
-    if not found:
-        typer.echo("no model server found on this machine; the bundled model is used", err=True)
-    path.write_text(_HEAD + yaml.safe_dump(make_team(found), sort_keys=False, width=110), encoding="utf-8")
-    typer.echo(f"written: {path}")
+        typer.echo(clean(f"{endpoint.kind} at {endpoint.base_url}: {state}"), err=True)
+    if not any(endpoint.problem is None for endpoint in found):
+        typer.echo("no usable model server found on this machine; the bundled model is used", err=True)
+    try:
+        path.write_text(_HEAD + yaml.safe_dump(make_team(found), sort_keys=False, width=110), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def make_team(found: list[FoundEndpoint]) -> dict[str, object]:

@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered with gaps, 130 interrupted.",
 )
 app.command("ask")(ask.ask)

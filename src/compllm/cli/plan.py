@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, TeamOption, synchronous
-from compllm.core.plan import Plan
-from compllm.core.routing import Assignment
-from compllm.pipeline import Team
-from compllm.planner.language import format_step
+from compllm.cli.common import JsonOption, TeamOption, readable, synchronous
+
+if TYPE_CHECKING:
+    from compllm.core.plan import Plan
+    from compllm.core.routing import Assignment
 
 
 @synchronous
 async def plan(
-    question: Annotated[str, typer.Argument(help="What the plan is for.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", callback=readable, help="What the plan is for.")],
     team: TeamOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -24,6 +24,10 @@ async def plan(
 
     The plan goes to standard output in the plan language, so that it can be edited and given to `compllm ask --plan`.
     """
+    from compllm.explain import clean
+    from compllm.pipeline import Team
+    from compllm.planner.language import format_step
+
     async with Team.load(team) as opened:
         made, assignments, notes = await opened.plan(question)
         if as_json:
@@ -31,9 +35,9 @@ async def plan(
             return
         typer.echo(f"planner: {opened.planner_name}", err=True)
         for note in notes:
-            typer.echo(f"note: {note}", err=True)
+            typer.echo(f"note: {clean(note)}", err=True)
         for step in made.steps:
-            typer.echo(format_step(step))
+            typer.echo(clean(format_step(step)))
             assignment = assignments[step.id]
             typer.echo(f"   → {assignment.expert}: {assignment.reason}", err=True)
 

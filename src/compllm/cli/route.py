@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, TeamOption, reported_errors
-from compllm.core.routing import Assignment
+from compllm.cli.common import JsonOption, TeamOption, readable, reported_errors
 from compllm.errors import ConfigError
-from compllm.pipeline import Team
-from compllm.router.calibration import CalibrationReport, calibrate, read_labelled
+
+if TYPE_CHECKING:
+    from compllm.core.routing import Assignment
+    from compllm.router.calibration import CalibrationReport
 
 
 def route(
-    question: Annotated[str | None, typer.Argument(help="What an expert is wanted for.")] = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="The field that a plan asks for.")] = None,
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", callback=readable, help="What an expert is wanted for.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", callback=readable, help="The field that a plan asks for.")] = None,
     calibration: Annotated[
         Path | None,
         typer.Option("--calibrate", help='JSON lines {"question": ..., "expert": name or null} to fit the scores on.'),
@@ -30,18 +33,30 @@ def route(
     as_json: JsonOption = False,
 ) -> None:
     """Show which expert a question goes to, with every score; or fit the scores to questions of your own."""
+    from compllm.pipeline import Team
+
     with reported_errors():
         if (question is None) == (calibration is None):
             raise ConfigError("give either a question or --calibrate FILE")
-        opened = Team.load(team)
         if calibration is not None:
-            profiles = opened.router.profiles
-            rows = read_labelled(calibration, [profile.name for profile in profiles])
-            report = calibrate(opened.router.encoder, profiles, rows, threshold=opened.router.threshold)
-            report.calibration.save(out)
-            _show_report(report, out, as_json=as_json)
+            _show_report(_calibrate(team, calibration, out), out, as_json=as_json)
         elif question is not None:
-            _show_assignment(opened.router.route(question, tag), as_json=as_json)
+            _show_assignment(Team.load(team).router.route(question, tag), as_json=as_json)
+
+
+def _calibrate(team: Path | None, labelled: Path, out: Path) -> CalibrationReport:
+    from compllm.config import load_team
+    from compllm.pipeline import Team
+    from compllm.router.calibration import calibrate, read_labelled
+
+    file = load_team(team)
+    # The calibration that is sought is not there yet, or not to be used: open the team without one.
+    router = file.config.router.model_copy(update={"mode": "tag", "calibration": None})
+    opened = Team(replace(file, config=file.config.model_copy(update={"router": router}))).router
+    rows = read_labelled(labelled, [profile.name for profile in opened.profiles])
+    report = calibrate(opened.encoder, opened.profiles, rows, threshold=opened.threshold)
+    report.calibration.save(out)
+    return report
 
 
 def _show_assignment(assignment: Assignment, *, as_json: bool) -> None:

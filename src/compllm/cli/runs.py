@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, reported_errors
-from compllm.codec import encode
-from compllm.config import load_settings
-from compllm.explain import clean, explain, render_text
-from compllm.journal import Journal
+from compllm.cli.common import JsonOption, readable, reported_errors
 
 app = typer.Typer(help="The journal: what was asked, and why the answers are what they are.", no_args_is_help=True)
 
@@ -19,14 +15,23 @@ app = typer.Typer(help="The journal: what was asked, and why the answers are wha
 @app.command("list")
 def list_runs(
     search: Annotated[
-        str | None, typer.Option("--search", "-s", help="Only runs whose question or answer has this.")
+        str | None,
+        typer.Option("--search", "-s", callback=readable, help="Only runs whose question or answer has this."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000)] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List the latest runs."""
+    from compllm.config import load_settings
+    from compllm.explain import clean
+    from compllm.journal import Journal
+
     with reported_errors(), Journal(load_settings().journal_path) as journal:
-        for row in journal.runs(limit, search):
+        rows = journal.runs(limit, search)
+        if not rows:
+            which = f"no run holds {search!r}" if search else 'no runs yet; ask something: compllm ask "..."'
+            typer.echo(clean(which), err=True)
+        for row in rows:
             if as_json:
                 fields = {name: getattr(row, name) for name in row.__slots__}
                 typer.echo(json.dumps(fields, ensure_ascii=False, default=str))
@@ -41,6 +46,11 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print every event as one line of JSON.")] = False,
 ) -> None:
     """Explain a run: who answered what, why that expert, what waited for what, and when."""
+    from compllm.codec import encode
+    from compllm.config import load_settings
+    from compllm.explain import explain, render_text
+    from compllm.journal import Journal
+
     with reported_errors(), Journal(load_settings().journal_path) as journal:
         events = journal.events(run)
         if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -33,3 +33,9 @@ class Planner(Protocol):
         A planner that cannot plan yields the question itself as the only step, with a note that says why.
         """
         ...
+
+
+def whole_question(question: str, before: Collection[int]) -> SubQuery:
+    """Return the question as the last step of a plan that could not be written to its end; `before` are its steps."""
+    last = SubQuery.literal(max(before, default=0) + 1, question)
+    return SubQuery(last.id, last.text, after=frozenset(before))

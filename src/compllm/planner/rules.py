@@ -23,6 +23,7 @@ _ASKS = (
     rf"(?:{_PREPOSITION}(?:what|which|whose|who|whom)\s+(?!(?:a|an|the|he|she|it|they|we|you|i)\b)\w"
     rf"|{_PREPOSITION}(?:when|where|why)\s+{_AUXILIARY}"
     rf"|{_PREPOSITION}how\s+(?:{_AUXILIARY}|(?!(?:a|an|the|he|she|it|they|we|you|i|to)\b)\w)"
+    r"|(?:what|who|where|when|why|how)['’](?:s|re)\s+\w"
     rf"|{_AUXILIARY}\s+\w"
     r"|(?:name|list|explain|describe|define|summari[sz]e|compare|translate|calculate|compute)\s+\w)"
 )
@@ -36,12 +37,23 @@ _NEXT_SENTENCE = re.compile(rf"(?<=[?;])\s+(?={_ALSO}*{_ASKS})", re.IGNORECASE)
 _JOIN = re.compile(rf"\s*[,;]?\s+(?:and|plus)\s+(?:also\s+)?(?={_ASKS})|\s*[,;]\s+(?={_ASKS})", re.IGNORECASE)
 _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
+_NOUNS = (
+    r"(?:author|writer|poet|composer|painter|artist|king|queen|emperor|president|man|woman|person|city|country|river|"
+    r"mountain|book|novel|play|poem|film|song|painting|war|battle|event|year|company|disease|drug|law|word|result|answer)"
+)
+# What points at something said before, and what has left out a noun that was said before.
 _ANAPHOR = re.compile(
-    r"\b(?:it|its|they|their|them|he|his|him|she|her|hers|this|these|those|former|latter|there|the same)\b"
+    r"\b(?:it|its|they|their|them|he|his|him|she|her|hers|this|these|those|former|latter|there|then|such|one|ones|both"
+    r"|(?:of|between) the (?:two|three|four)|the same)\b"
     r"|\bthat\s*(?:[?.!]|$)"
-    r"|\bthe (?:author|writer|city|country|book|person|year|result|answer|one|other|first|second)\s*(?:[?.!,]|$)",
+    rf"|\bthe {_NOUNS}\b(?!['’]|\s+(?:of|in|that|which|who|whose|from|with|called|to|for|(?-i:[A-Z])|\d))"
+    r"|\bthe (?:other|first|second|difference|relation|connection|link)\s*(?:[?.!,]|$)"
+    rf"|\bthe (?:\w+ )?(?:\w+est|most|least)\s*(?:[?.!,]|$)|^(?:which|whose) {_AUXILIARY}"
+    r"|^how (?:many|much) (?:in|on|at|of|for|from|to)\b",
     re.IGNORECASE,
 )
+# A statement or a wish beside the questions, which may be meant for all of them.
+_ASIDE = re.compile(r"[?!]\s+\S|\.\s+(?:I|My|We|Our|You|Please|Answer|Use|Keep|Be)\b")
 
 
 class RulePlanner:
@@ -58,13 +70,17 @@ class RulePlanner:
 def split_question(question: str) -> list[str]:
     """Return the coordinated parts of a question, each a question of its own, or the question alone.
 
-    A split is taken back when a later part points at an earlier one ("... and when did he die?"), because the parts
-    could not be answered apart.
+    A split is taken back when a later part points at an earlier one ("... and when did he die?") or something is said
+    beside the questions ("... I am diabetic."), because the parts could not be answered apart.
     """
     parts = [_tidy(part) for part in _split_list(question.strip()) or _split_sentences(" ".join(question.split()))]
-    if not 2 <= len(parts) <= MAX_STEPS or any(_ANAPHOR.search(part) for part in parts[1:]):
+    if not 2 <= len(parts) <= MAX_STEPS or _belong_together(parts):
         return [" ".join(question.split())]
     return parts
+
+
+def _belong_together(parts: list[str]) -> bool:
+    return any(_ANAPHOR.search(part) for part in parts[1:]) or any(_ASIDE.search(part) for part in parts)
 
 
 def _split_list(question: str) -> list[str]:
@@ -75,7 +91,8 @@ def _split_list(question: str) -> list[str]:
 
 
 def _split_sentences(question: str) -> list[str]:
-    return [part for sentence in _NEXT_SENTENCE.split(question) for part in _split_joined(sentence)]
+    parts = [part for sentence in _NEXT_SENTENCE.split(question) for part in _split_joined(sentence)]
+    return parts if all(_asks(part) for part in parts) else [question]
 
 
 def _split_joined(sentence: str) -> list[str]:
@@ -90,7 +107,7 @@ def _split_joined(sentence: str) -> list[str]:
 def _asks(part: str) -> bool:
     """Whether a part is a question or a request and more than a bare question word."""
     part = part.strip()
-    return _QUESTION.match(part) is not None and len(part.split()) >= (2 if _IMPERATIVE.match(part) else 3)
+    return _QUESTION.match(part) is not None and len(re.findall(r"\w+", part)) >= (2 if _IMPERATIVE.match(part) else 3)
 
 
 def _tidy(part: str) -> str:

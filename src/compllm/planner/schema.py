@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from compllm.core.plan import SubQuery
+from compllm.planner.language import format_step
+
+_FIELD_CHARACTERS = 80
+_NO_BRACKETS = str.maketrans("[]", "  ")
+
 SCHEMA = json.dumps(
     {
         "type": "object",
@@ -55,11 +61,11 @@ class StepObjects:
             yield self._line(step)
 
     def _line(self, step: dict[str, object]) -> str:
-        field = str(step.get("field") or "").strip().strip("[]")
-        question = " ".join(str(step.get("question") or "").split())
+        field = _one_line(step.get("field")).translate(_NO_BRACKETS)[:_FIELD_CHARACTERS].strip()
         after = step.get("after")
-        named = [f"#{n}" for n in after if isinstance(n, int)] if isinstance(after, list) else []
-        unnamed = [n for n in named if n not in question]
-        tag = f"[{field}] " if field else ""
-        suffix = f" (after {', '.join(unnamed)})" if unnamed else ""
-        return f"{self._count}. {tag}{question}{suffix}\n"
+        named = frozenset(n for n in after if type(n) is int and n >= 0) if isinstance(after, list) else frozenset()
+        return format_step(SubQuery(self._count, _one_line(step.get("question")), field or None, named)) + "\n"
+
+
+def _one_line(value: object) -> str:
+    return " ".join(str(value or "").split())

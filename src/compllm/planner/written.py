@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from compllm.core.plan import SubQuery
 from compllm.errors import ExpertError, PlanParseError
 from compllm.experts.base import Backend, ChatRequest, Message
-from compllm.planner.base import Note, PlanPiece
+from compllm.planner.base import Note, PlanPiece, whole_question
 from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
 from compllm.planner.schema import SCHEMA, StepObjects
 
@@ -75,8 +75,7 @@ class ModelPlanner:
                 yield Note(f"the planner failed: {error}")
                 break
         yield Note("the question was kept whole")
-        whole = SubQuery.literal(len(steps) + 1, question)
-        yield SubQuery(whole.id, whole.text, after=frozenset(step.id for step in steps))
+        yield whole_question(question, [step.id for step in steps])
 
     async def _write(self, question: str, steps: Sequence[SubQuery], problem: str) -> AsyncGenerator[SubQuery, None]:
         reader = PlanReader(max_steps=self._max_steps, steps=steps)
@@ -88,6 +87,9 @@ class ModelPlanner:
                 async for chunk in chunks:
                     for step in _read(reader, objects, chunk.text):
                         yield step
+                    if chunk.finish_reason == "length":
+                        line = len(reader.steps) + 1
+                        raise PlanParseError(f"cut off after {_MAX_TOKENS} tokens", line=line, text="")
         for step in reader.close():
             yield step
 
@@ -106,8 +108,9 @@ class ModelPlanner:
 
 
 def _read(reader: PlanReader, objects: StepObjects | None, piece: str) -> Iterator[SubQuery]:
-    for text in objects.feed(piece) if objects else [piece]:
-        yield from reader.feed(text)
+    """Yield the steps one by one, so that those before a line that breaks the language are not lost with it."""
+    for line in objects.feed(piece) if objects else piece.splitlines(keepends=True):
+        yield from reader.feed(line)
 
 
 def _repair(steps: Sequence[SubQuery], problem: str) -> str:

@@ -93,7 +93,8 @@ class Worker:
         which takes a moment, because the server shows a request as running only once it has answered with headers.
 
         Raises:
-            httpx.TransportError: the worker is silent or gone.
+            TimeoutError: the worker does not begin to answer.
+            httpx.TransportError: it is silent or gone.
         """
         async with self._room, self._sent(body, silence_s, grace_s) as response:
             yield response
@@ -104,7 +105,7 @@ class Worker:
         self._streams += 1
         whole = False
         try:
-            with anyio.CancelScope(shield=True):
+            with anyio.fail_after(grace_s, shield=True):
                 response = await self._client.send(request, stream=True)
             try:
                 yield response

@@ -24,7 +24,10 @@ _LOG_ERRORS = 1
 def main() -> None:
     """Load the model, report, and serve until the parent ends this process or itself."""
     answers = _private_stdout()
-    settings = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the parent changed its mind
+    settings = json.loads(line)
     _die_with_parent(settings["parent_pid"])
     try:
         server = _server(settings)

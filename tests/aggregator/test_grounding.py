@@ -1,0 +1,128 @@
+"""Sentences stand if they say what the sub-answers say, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compllm.aggregator.base import Part
+from compllm.aggregator.grounding import Content, is_kept, says_more, sentences, sources, without_repeats
+
+QUESTION = "What do a cardiologist and an endocrinologist treat?"
+HEART = Part(1, "What does a cardiologist treat?", "A cardiologist treats diseases of the heart.", "medicine")
+GLANDS = Part(
+    2, "What does an endocrinologist treat?", "Endocrinologists treat diabetes and disorders of glands.", "medicine"
+)
+PARTS = (HEART, GLANDS)
+AUTHOR = Part(1, "Who wrote Middlemarch?", "George Eliot wrote Middlemarch in 1871.", "literature")
+BIRTH = Part(2, "Where was George Eliot born?", "She was born in Nuneaton.", "history", (1,))
+PRICE = Part(3, "What does it cost?", "It costs 12 pounds.", "shop")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "steps"),
+    [
+        ("A cardiologist treats diseases of the heart.", (1,)),
+        ("Heart diseases are treated by a cardiologist.", (1,)),
+        ("Endocrinologists treat diabetes.", (2,)),
+        ("A cardiologist treats the heart, while an endocrinologist treats diabetes and glands.", (1, 2)),
+        ("A cardiologist treats diabetes.", ()),
+        ("An endocrinologist treats the heart, while a cardiologist treats diabetes.", ()),
+        ("A cardiologist treats 3 diseases of the heart.", ()),
+        ("A cardiologist like Doctor House treats the heart.", ()),
+        ("A cardiologist does not treat diseases of the heart.", ()),
+        ("Cardiologists never treat the heart.", ()),
+        ("Astronauts repair broken satellites quickly.", ()),
+        ("It is so.", ()),
+    ],
+)
+def test_what_a_sentence_draws_from(sentence: str, steps: tuple[int, ...]) -> None:
+    assert sources(sentence, QUESTION, PARTS) == steps
+
+
+@pytest.mark.parametrize(
+    ("sentence", "steps"),
+    [
+        ("George Eliot, who wrote Middlemarch, was born in Nuneaton.", (1, 2)),
+        ("Middlemarch of 1871 costs 12 pounds.", ()),
+        ("She was born in Nuneaton for 12 pounds.", ()),
+    ],
+)
+def test_only_answers_that_build_on_each_other_may_mix(sentence: str, steps: tuple[int, ...]) -> None:
+    assert sources(sentence, "Where was the author born?", (AUTHOR, BIRTH, PRICE)) == steps
+
+
+def test_an_answer_with_a_negation_may_be_told_with_it() -> None:
+    part = Part(1, "Is it safe?", "It is not safe for children.", "medicine")
+    assert sources("It is not safe for children.", "Is it safe?", (part,)) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("kept", "whole"),
+    [
+        (["George Eliot wrote Middlemarch in 1871."], True),
+        (["Middlemarch, of 1871, was written by George Eliot, who wrote much."], True),
+        (["George Eliot wrote Middlemarch."], False),
+        (["George Eliot wrote Middlemarch in 1872."], False),
+        (["Eliot.", "Middlemarch in 1871, George wrote."], True),
+        ([], False),
+    ],
+)
+def test_a_part_is_kept_when_its_numbers_names_and_most_words_are(kept: list[str], whole: bool) -> None:
+    assert is_kept(AUTHOR, kept, "Who?") is whole
+
+
+def test_the_first_word_of_a_sentence_is_a_name_only_with_capitals_inside() -> None:
+    assert Content.of("Hearts beat. DNA copies. In 1990 it did.").marks == {"dna", "1990"}
+    assert Content.of("He met Ada on 5 June.").marks == {"ada", "5", "june"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("One [1]. Two [2, 3]! Three?", ["One.", "Two!", "Three?"]),
+        ("George W. Bush won. He did.", ["George W. Bush won.", "He did."]),
+        ("It is 3.5 m. That is all", ["It is 3.5 m.", "That is all"]),
+        ("", []),
+    ],
+)
+def test_sentences(text: str, found: list[str]) -> None:
+    assert sentences(text) == found
+
+
+@pytest.mark.parametrize(
+    ("sentence", "more"),
+    [
+        ("They also use the electrocardiogram.", False),
+        ("They use the electrocardiogram and ultrasound.", True),
+        ("They do not use the electrocardiogram.", True),
+        ("They use 2 electrocardiograms.", True),
+        ("So they do.", False),
+    ],
+)
+def test_a_sentence_says_more_with_a_new_content_word(sentence: str, more: bool) -> None:
+    assert says_more(sentence, "They use the electrocardiogram.") is more
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("They use the ECG. They also use the ECG.", "They use the ECG."),
+        ("It beats.\nIt pumps.\nIt beats.", "It beats.\nIt pumps."),
+        ("Yes. It is so.", "Yes."),
+        ("It is. It was.", "It is."),
+        ("- a[0] = 1\n- b[1] = 2", "- a[0] = 1\n- b[1] = 2"),
+        ("It is safe. It is not safe.", "It is safe. It is not safe."),
+        ("", ""),
+    ],
+)
+def test_repeats_are_left_out_and_the_rest_stands_as_it_was(text: str, left: str) -> None:
+    assert without_repeats(text) == left
+
+
+@given(st.text(max_size=200))
+def test_leaving_out_repeats_loses_no_word(text: str) -> None:
+    left = without_repeats(text)
+    assert Content.of(left).words == Content.of(text).words
+    assert without_repeats(left) == left

@@ -1,0 +1,193 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from compllm.cli.init import make_team, write_team
+from compllm.config import load_team
+from compllm.errors import ConfigError
+from compllm.experts.discovery import FoundEndpoint, Kind
+from tests.cli.conftest import Invoke, Serve
+from tests.experts import misbehaving as bad
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_journal_says_so_kindly(invoke: Invoke) -> None:
+    result = invoke("runs", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == 'no runs yet; ask something: compllm ask "..."\n'
+    assert invoke("runs", "list", "--json").stdout == ""
+    assert invoke("runs", "list", "--search", "q\x1bx").stderr == "no run holds 'q\\x1bx'\n"
+
+
+def test_runs_are_listed_found_and_explained_by_the_beginning_of_their_id(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("fine")):
+        invoke("ask", "Is the\nsea \x1b[31m blue?")
+        invoke("ask", "Is the sky green?")
+    rows = [json.loads(line) for line in invoke("runs", "list", "--json").stdout.splitlines()]
+    assert [row["question"] for row in rows] == ["Is the sky green?", "Is the\nsea \x1b[31m blue?"]
+    listed = invoke("runs", "list", "-n", "1", "-s", "SEA")
+    assert listed.stdout.startswith(rows[1]["id"])
+    assert "\x1b" not in listed.stdout
+    shown = invoke("runs", "show", rows[0]["id"][:-1])
+    assert (shown.exit_code, "Is the sky green?" in shown.stdout) == (0, True)
+    events = [json.loads(line)["kind"] for line in invoke("runs", "show", rows[0]["id"], "--json").stdout.splitlines()]
+    assert (events[0], events[-1]) == ("run_started", "run_completed")
+    both = invoke("runs", "show", rows[0]["id"][:3])
+    assert both.exit_code == 1
+    assert "is ambiguous" in both.stderr
+
+
+def test_an_unknown_run_is_said(invoke: Invoke) -> None:
+    for run in ("nope", ""):
+        result = invoke("runs", "show", run)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"has no run {run!r}" in result.stderr
+
+
+# --- experts ---------------------------------------------------------------------------------------------------------
+
+
+def test_experts_are_listed_without_opening_the_team(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("never")) as server:
+        result = invoke("experts", "list")
+        as_json = json.loads(invoke("experts", "list", "--json").stdout)
+        assert server.seen == []
+    assert result.stdout.startswith("a (model m)\n    An expert in tests")
+    assert as_json["a"]["model"] == "m"
+
+
+def test_every_expert_is_asked_and_a_failure_does_not_hide_the_others(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.failing(404, "no"), bad.good("here")) as server:
+        team = Path("compllm.yaml").read_text().replace("router:", "  b: {model: m, description: Another}\nrouter:")
+        Path("compllm.yaml").write_text(team)
+        result = invoke("experts", "check", "--json", "--question", "Hello?")
+        asked = [seen.body["messages"][-1]["content"] for seen in server.seen if seen.body]
+    reports = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(report["expert"], report["ok"]) for report in reports] == [("a", False), ("b", True)]
+    assert result.exit_code == 1
+    assert set(asked) == {"Hello?"}
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_was_shown_can_be_given_back(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("one"), bad.good("two")):
+        shown = invoke("plan", "Who wrote Emma, and who painted Guernica?")
+        Path("plan.txt").write_text(shown.stdout)
+        steps = json.loads(invoke("plan", "Who wrote Emma, and who painted Guernica?", "--json").stdout)["steps"]
+        answered = invoke("ask", "Who?", "--plan", "plan.txt", "--json")
+    assert shown.exit_code == answered.exit_code == 0
+    assert shown.stdout == "".join(f"{step['id']}. {step['question']}\n" for step in steps)
+    added = [event for event in map(json.loads, answered.stdout.splitlines()) if event["kind"] == "node_added"]
+    assert [event["text"] for event in added] == [step["question"] for step in steps]
+    assert len(added) == 2
+
+
+def test_an_empty_question_has_no_plan(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("never")):
+        result = invoke("plan", " ")
+    assert result.exit_code == 2
+    assert "the question is empty" in result.stderr
+
+
+# --- route -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_route_is_shown_with_every_score(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("never")):
+        result = invoke("route", "Is it a test?", "--tag", "tests")
+        as_json = json.loads(invoke("route", "Is it a test?", "--tag", "tests", "--json").stdout)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("a: ")
+    assert result.stdout.endswith("failover: a\n")
+    assert as_json["candidates"] == [{"expert": "a", "model": "m"}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("{nope\n", "rows.jsonl:1"),
+        ('{"question": "Q?", "expert": "a"}\n{"question": "Q?", "expert": "zz"}\n', "rows.jsonl:2"),
+        ("", "rows.jsonl"),
+    ],
+)
+def test_questions_to_calibrate_on_are_refused_with_their_line(
+    invoke: Invoke, serve: Serve, rows: str, said: str
+) -> None:
+    Path("rows.jsonl").write_text(rows)
+    with serve(bad.good("never")):
+        result = invoke("route", "--calibrate", "rows.jsonl")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert not Path("calibration.json").exists()
+
+
+def test_a_team_that_wants_a_calibration_opens_to_be_calibrated(invoke: Invoke, serve: Serve) -> None:
+    Path("rows.jsonl").write_text('{"question": "Q?", "expert": "zz"}\n')
+    with serve(bad.good("never")):
+        team = Path("compllm.yaml").read_text().replace("mode: tag", "mode: auto")
+        Path("compllm.yaml").write_text(team)
+        assert "fit one with `compllm route --calibrate FILE`" in invoke("route", "Q?").stderr
+        assert "rows.jsonl:1" in invoke("route", "--calibrate", "rows.jsonl").stderr
+
+
+def test_a_route_is_of_a_question_or_a_calibration(invoke: Invoke) -> None:
+    for arguments in ([], ["Q?", "--calibrate", "rows.jsonl"]):
+        result = invoke("route", *arguments)
+        assert result.exit_code == 2
+        assert "give either a question or --calibrate FILE" in result.stderr
+
+
+# --- init ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_team_is_written_for_the_servers_that_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        bad.serving(bad.model_list(["llama3.1:8b", "yes", "llama3.1/8b"])) as good,
+        bad.serving(bad.html(200)) as odd,
+        bad.serving(bad.failing(401)) as locked,
+    ):
+        ports: dict[int, Kind] = {bad.refused_port(): "vllm"}
+        for each in (good, odd, locked):
+            ports[int(each.url.split(":")[2].removesuffix("/v1"))] = "ollama"
+        write_team(folder / "compllm.yaml", ports)
+    config = load_team(folder).config
+    assert [getattr(model, "model", "") for model in config.models.values()] == ["llama3.1/8b", "llama3.1:8b", "yes"]
+    assert config.planner.model == config.aggregator.model == next(iter(config.models))
+    said = capsys.readouterr().err
+    assert "3 model(s): llama3.1/8b, llama3.1:8b, yes" in said
+    assert "it answers, but not with a list of models" in said
+    assert "it wants a key (HTTP 401)" in said
+
+
+def test_without_a_server_the_bundled_model_is_used(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_team(folder / "t.yaml", {bad.refused_port(): "ollama"})
+    assert load_team(folder / "t.yaml").config.models["smollm2"].backend == "embedded"
+    assert "the bundled model is used" in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_not_overwritten_unless_forced(folder: Path) -> None:
+    path = folder / "compllm.yaml"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match=r"compllm\.yaml: this file is there already; .* --force"):
+        write_team(path, {})
+    assert path.read_text() == "mine"
+    write_team(path, {}, force=True)
+    assert load_team(path).config.name == "my-team"
+    with pytest.raises(ConfigError, match="cannot be written: No such file"):
+        write_team(folder / "none" / "compllm.yaml", {})
+
+
+def test_names_of_models_become_names_of_the_team_file() -> None:
+    names = ["a/b", "a-b", "_a", "模型", "x" * 99]
+    team = make_team([FoundEndpoint("http://127.0.0.1:1/v1", "ollama", tuple(names))])
+    assert list(team["models"]) == ["a-b", "a-b-2", "a", "model", "x" * 48]  # type: ignore[call-overload]
+
+
+def test_the_schema_is_printed_and_nothing_written(invoke: Invoke, folder: Path) -> None:
+    result = invoke("init", "--schema")
+    assert json.loads(result.stdout)["required"] == ["models", "experts"]
+    assert not (folder / "compllm.yaml").exists()

@@ -1,0 +1,81 @@
+"""What an expert makes of a question and of what the model says."""
+
+from __future__ import annotations
+
+import pytest
+
+from compllm.core.answers import Passage, SubAnswer
+from compllm.core.routing import ExpertProfile
+from compllm.errors import ExpertError, ExpertResponseError
+from compllm.experts.base import Message
+from compllm.experts.expert import Expert
+from compllm.experts.fake import FakeExpert
+
+pytestmark = pytest.mark.anyio
+
+PROFILE = ExpertProfile("law", "m", "An expert in law.")
+PASSAGES = (Passage("a.md", "A", "First.", 0.9), Passage("a.md", "B", "Second.", 0.5))
+
+
+async def pieces_of(expert: Expert, fake: FakeExpert, question: str = "Why?") -> list[str | SubAnswer]:
+    return [piece async for piece in expert.answer(question, fake)]
+
+
+async def test_the_words_come_as_they_are_written_and_then_the_whole() -> None:
+    fake = FakeExpert({"Why?": " because it is "}, token_s=0.001)
+    *words, answer = await pieces_of(Expert(PROFILE), fake)
+    assert "".join(str(word) for word in words) == " because it is "
+    assert len(words) == 3
+    assert isinstance(answer, SubAnswer)
+    assert (answer.text, answer.expert, answer.model, answer.passages) == ("because it is", "law", "m", ())
+    assert (answer.prompt_tokens, answer.completion_tokens) == (1, 3)
+    assert 0 < answer.ttft_s < answer.elapsed_s
+
+
+async def test_the_model_gets_instructions_then_passages_then_the_question() -> None:
+    asked: list[tuple[str, int]] = []
+
+    def retrieve(question: str, limit: int) -> tuple[Passage, ...]:
+        asked.append((question, limit))
+        return PASSAGES
+
+    fake = FakeExpert()
+    *_, answer = await pieces_of(
+        Expert(PROFILE, "Be brief.", retrieve, passages=3, max_tokens=7, temperature=0.5), fake
+    )
+    assert asked == [("Why?", 3)]
+    assert fake.calls[0].messages == (
+        Message("system", "Be brief."),
+        Message("user", "Passages:\n- First.\n- Second.\n\nWhy?"),
+    )
+    assert (fake.calls[0].max_tokens, fake.calls[0].temperature) == (7, 0.5)
+    assert isinstance(answer, SubAnswer)
+    assert answer.passages == PASSAGES
+
+
+async def test_without_passages_and_instructions_the_question_stands_alone() -> None:
+    fake = FakeExpert()
+    await pieces_of(Expert(PROFILE, "", lambda question, limit: ()), fake)
+    assert fake.calls[0].messages == (Message("user", "Why?"),)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+async def test_nothing_is_no_answer(text: str) -> None:
+    with pytest.raises(ExpertResponseError, match="answered nothing") as failure:
+        await pieces_of(Expert(PROFILE), FakeExpert({"Why?": text}))
+    assert (failure.value.retryable, failure.value.expert) == (True, "law")
+
+
+async def test_a_failure_passes_and_leaves_no_stream() -> None:
+    fake = FakeExpert(failures={1: ExpertError("away", retryable=True)})
+    with pytest.raises(ExpertError, match="away"):
+        await pieces_of(Expert(PROFILE), fake)
+    assert fake.open_streams == 0
+
+
+async def test_closing_early_stops_the_model() -> None:
+    fake = FakeExpert({"Why?": "one two three"}, token_s=0.001)
+    answer = Expert(PROFILE).answer("Why?", fake)
+    assert await anext(answer) == "one "
+    await answer.aclose()
+    assert (fake.open_streams, len(fake.cancelled)) == (0, 1)
