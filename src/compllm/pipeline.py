@@ -324,8 +324,7 @@ def _model(name: str, backend: Backend, config: ModelConfig, devices: list[Devic
     if not isinstance(backend, EmbeddedBackend) or not isinstance(config, EmbeddedModelConfig):
         return Model(name, slots=config.slots)
     homes = config.devices or tuple(device.name for device in devices)
-    threads = config.threads or max(device.cores for device in devices)
-    bare = Model(name, slots=config.slots, threads=threads, devices=homes, pinned=config.pinned)
+    bare = Model(name, slots=config.slots, threads=backend.compute_share, devices=homes, pinned=config.pinned)
     return replace(bare, footprint_bytes=backend.estimated_footprint_bytes())
 
 

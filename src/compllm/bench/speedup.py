@@ -1,7 +1,7 @@
 """What composition is worth on the embedded model: four sub-queries together against one after another.
 
 Both ways use the same workers, prompts and lengths, and the answers are compared. On four models (four workers of the
-same file) the point is that working together is never slower, although every worker wants all cores.
+same file) the point is that working together is never slower, although every worker has a thread for each core.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from compllm.experts.embedded.backend import EmbeddedBackend
 _QUESTIONS = (
     "Describe what a heart does.",
     "Describe how a treaty is made.",
-    "Describe how a bank earns money.",
-    "Describe what a river delta is.",
+    "What is a contract?",
+    "Explain gravity.",
 )
 
 
@@ -73,7 +73,7 @@ async def _compare(model_count: int, repeats: int, tokens: int) -> dict[str, flo
     cache_dir = load_settings().cache_dir
     backends = {name: EmbeddedBackend(None, threads=cores, slots=4, cache_dir=cache_dir) for name in names}
     models = [
-        Model(name, backend.estimated_footprint_bytes(), slots=4, threads=cores, devices=("cpu",))
+        Model(name, backend.estimated_footprint_bytes(), slots=4, threads=backend.compute_share, devices=("cpu",))
         for name, backend in backends.items()
     ]
     nodes = range(len(_QUESTIONS))

@@ -31,8 +31,8 @@ class Model:
     """A residency unit: what is loaded and evicted as a whole.
 
     `devices` are where it may live, best first; none means that it is not on our devices (a hosted endpoint), so that
-    it is always resident and costs no bytes. `slots` is how many requests a replica serves at once, `threads` what it
-    takes of a device's cores while it serves any.
+    it is always resident and costs no bytes. `slots` is how many requests a replica serves at once, `threads` how many
+    of its device's cores it counts for while it serves any.
     """
 
     name: str

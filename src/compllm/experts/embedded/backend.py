@@ -112,6 +112,15 @@ class EmbeddedBackend:
             progress=self._progress,
         )
 
+    @property
+    def compute_share(self) -> int:
+        """Cores that the scheduler counts for a worker that answers: half its threads, rounded up.
+
+        The workers' threads sleep while they wait for each other, so two workers with a thread for every core are
+        faster side by side than in turn (`compllm bench speedup`); with spinning threads they would be much slower.
+        """
+        return (self.threads + 1) // 2
+
     def estimated_footprint_bytes(self) -> int:
         """Return, without loading anything, an upper bound of what the worker will hold (see `footprint_bytes`).
 
