@@ -150,8 +150,8 @@ class Team:
     async def follow(self, run: Run) -> AsyncGenerator[Stamped, None]:
         """Yield the events of a run; whoever stops reading cancels it."""
         try:
-            async with run.events:
-                async for stamped in run.events:
+            async with aclosing(run.follow()) as events:
+                async for stamped in events:
                     yield stamped
         finally:
             run.cancel("the caller went away")

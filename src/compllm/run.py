@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -80,6 +80,7 @@ class Run:
     _cancelled: str = ""
     _written: list[str] = field(default_factory=list)
     _unrecorded: bool = False
+    _has_reader: bool = True
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def __post_init__(self) -> None:
@@ -229,6 +230,15 @@ class Run:
         answer = self._answers[step.id]
         return Part(step.id, self._questions[step.id], answer.text, answer.expert, step.parents)
 
+    async def follow(self) -> AsyncGenerator[ev.Stamped, None]:
+        """Yield the events, those that are there already without giving way in between; whoever stops closes them."""
+        async with self.events:
+            async for first in self.events:
+                yield first
+                with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                    while True:
+                        yield self.events.receive_nowait()
+
     # --- what the executor asks for ----------------------------------------------------------------------------------
 
     async def resolve(self, node: int) -> ev.NodeRouted:
@@ -263,8 +273,12 @@ class Run:
         self._publish(self._record(event))
 
     def _publish(self, stamped: ev.Stamped) -> None:
-        with suppress(anyio.BrokenResourceError):  # the reader has left; the journal still wants to know
+        if not self._has_reader:
+            return
+        try:
             self._send.send_nowait(stamped)
+        except anyio.BrokenResourceError:
+            self._has_reader = False  # the journal still wants to know
 
     def _record(self, event: ev.Event) -> ev.Stamped:
         stamped = ev.Stamped(time.monotonic() - self._began_s, event)

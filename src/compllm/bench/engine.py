@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,14 +16,11 @@ from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate, ExpertProfile
 from compllm.core.scheduler import Scheduler
 from compllm.executor import Executor
-from compllm.experts.base import ChatRequest, Chunk
 from compllm.experts.expert import Expert
 from compllm.experts.fake import FakeExpert
 from compllm.planner.base import Planner, PlanPiece
 from compllm.planner.given import GivenPlanner
 from compllm.run import Run, Stages
-
-_MODEL = "fake"
 
 
 class _NoJournal:
@@ -51,22 +49,29 @@ class StallingPlanner:
         await self.released.wait()
 
 
-async def _route_to_fake(question: str, tag: str | None) -> Assignment:
-    del question, tag
-    return Assignment((Candidate("expert", _MODEL),), "given", 1.0, 1.0, passed=True, reason="the only expert")
+def _answer(question: str) -> str:
+    del question
+    return "done"
 
 
 async def _time(planner: Planner, delays_s: Mapping[str, float] | None = None, slots: int = 1) -> list[ev.Stamped]:
-    """Run a plan on one fake model and return its events; `delays_s` holds seconds by question."""
-    backend = _DelayedFake(delays_s or {})
-    experts = {"expert": Expert(ExpertProfile("expert", _MODEL, "An expert in everything."))}
-    async with Executor(Scheduler([Model(_MODEL, slots=slots)], []), {_MODEL: backend}) as executor:
-        stages = Stages("bench", planner, _route_to_fake, experts, executor, JoinedAggregator(), 60.0, _NoJournal())
+    """Run a plan and return its events; `delays_s` holds seconds by question, each length with a fake of its own."""
+    lengths_s = {0.0, *(delays_s or {}).values()}
+    fakes = {f"after {length_s:g} s": FakeExpert(_answer, first_token_s=length_s) for length_s in lengths_s}
+    experts = {name: Expert(ExpertProfile(name, name, "An expert in everything.")) for name in fakes}
+
+    async def route(question: str, tag: str | None) -> Assignment:
+        del tag
+        name = f"after {(delays_s or {}).get(question, 0.0):g} s"
+        return Assignment((Candidate(name, name),), "given", 1.0, 1.0, passed=True, reason="as the bench says")
+
+    async with Executor(Scheduler([Model(name, slots=slots) for name in fakes], []), fakes) as executor:
+        stages = Stages("bench", planner, route, experts, executor, JoinedAggregator(), 60.0, _NoJournal())
         run = Run("bench", "bench", stages)
         executor.tasks.start_soon(run.live)
         events = []
-        async with run.events:
-            async for stamped in run.events:
+        async with aclosing(run.follow()) as stream:
+            async for stamped in stream:
                 events.append(stamped)
                 if isinstance(planner, StallingPlanner) and _has_started(stamped.event, len(planner.steps)):
                     planner.released.set()
@@ -75,21 +80,6 @@ async def _time(planner: Planner, delays_s: Mapping[str, float] | None = None, s
 
 def _has_started(event: ev.Event, node: int) -> bool:
     return isinstance(event, ev.NodeStarted) and event.node == node
-
-
-class _DelayedFake(FakeExpert):
-    """A fake expert that takes its time for some questions."""
-
-    def __init__(self, delays_s: Mapping[str, float]) -> None:
-        super().__init__()
-        self._delays_s = delays_s
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Wait as long as the question wants, then answer."""
-        if delay_s := self._delays_s.get(request.messages[-1].content.split()[0], 0.0):
-            await anyio.sleep(delay_s)
-        async for chunk in super().stream(request):
-            yield chunk
 
 
 def _ended_s(events: Sequence[ev.Stamped]) -> float:

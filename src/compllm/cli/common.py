@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -77,6 +78,9 @@ def synchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         import anyio
 
+        # A run makes many small objects that live until it ends; with the default thresholds the garbage collector
+        # visits them again and again.
+        gc.set_threshold(50_000, 20, 50)
         with reported_errors():
             return anyio.run(functools.partial(command, *args, **kwargs))
         raise AssertionError("reported_errors always exits")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -51,7 +50,7 @@ class Node:
     tries: int = 0
     ready_order: int = 0
     overtaken: int = 0
-    story: deque[str] = field(default_factory=lambda: deque(maxlen=_STORY_LENGTH))
+    moves: list[tuple[float, NodeState]] = field(default_factory=list)
 
     @property
     def model(self) -> str:
@@ -70,9 +69,14 @@ class Node:
             InvalidTransition: the table of transitions does not allow it; the error carries the node's story.
         """
         if state not in _ALLOWED.get(self.state, frozenset()):
-            raise InvalidTransition(f"node {self.key} cannot go from {self.state} to {state}", tuple(self.story))
-        self.story.append(f"{now_s:.6f} {self.state} -> {state}")
+            raise InvalidTransition(f"node {self.key} cannot go from {self.state} to {state}", self.story)
+        self.moves.append((now_s, state))
         self.state = state
+
+    @property
+    def story(self) -> tuple[str, ...]:
+        """Its latest changes of state, a line each."""
+        return tuple(f"{at_s:.6f} {state}" for at_s, state in self.moves[-_STORY_LENGTH:])
 
 
 @dataclass(slots=True, eq=False)

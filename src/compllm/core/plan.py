@@ -17,28 +17,26 @@ _AMBIGUOUS = re.compile(r"(?<=\\)#|(?<![\w#\\&])#(?=\d{1,9}(?!\w))")
 class SubQuery:
     """One node's question in the plan language: `#n` stands for the answer of step n.
 
-    `after` are further steps that must end before this one, without substitution; `references` follow from the text.
+    `after` are further steps that must end before this one, without substitution. `references` follow from the text;
+    `parents` are both together, ascending.
     """
 
     id: int
     text: str
     tag: str | None = None
     after: frozenset[int] = frozenset()
-    references: frozenset[int] = field(init=False, compare=False)
+    references: frozenset[int] = field(init=False, compare=False, repr=False)
+    parents: tuple[int, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         found = frozenset(int(match[1]) for match in _TOKEN.finditer(self.text) if match[1])
         object.__setattr__(self, "references", found)
+        object.__setattr__(self, "parents", tuple(sorted(found | self.after)))
 
     @classmethod
     def literal(cls, step_id: int, text: str, tag: str | None = None) -> SubQuery:
         """Make a step from plain text in which `#n` is no reference."""
         return cls(step_id, _AMBIGUOUS.sub(r"\\#", text), tag)
-
-    @property
-    def parents(self) -> tuple[int, ...]:
-        """The steps that must end before this one, ascending."""
-        return tuple(sorted(self.references | self.after))
 
     @property
     def display(self) -> str:
@@ -57,6 +55,8 @@ class SubQuery:
         return self._replace(lambda step: answers[step].strip())
 
     def _replace(self, replacement: Callable[[int], str]) -> str:
+        if "#" not in self.text:
+            return self.text
         return _TOKEN.sub(lambda match: replacement(int(match[1])) if match[1] else "#", self.text)
 
 

@@ -19,9 +19,10 @@ class ReadyQueue:
         self._old: dict[str, list[tuple[int, Node]]] = {}
         self._count: dict[str, int] = {}
         self._arrivals = 0
+        self._size = 0
 
     def __len__(self) -> int:
-        return sum(self._count.values())
+        return self._size
 
     def add(self, node: Node) -> None:
         """Enter a node that has just become ready; it keeps its age if it had been ready before."""
@@ -30,6 +31,7 @@ class ReadyQueue:
             node.ready_order = self._arrivals
         heapq.heappush(self._old.setdefault(node.model, []), (node.ready_order, node))
         self._count[node.model] = self._count.get(node.model, 0) + 1
+        self._size += 1
         self.reorder(node)
 
     def reorder(self, node: Node) -> None:
@@ -39,6 +41,7 @@ class ReadyQueue:
     def remove(self, node: Node) -> None:
         """Note that a node is about to leave the ready state or to change its model."""
         self._count[node.model] -= 1
+        self._size -= 1
         if self._count[node.model] == 0:
             del self._count[node.model], self._urgent[node.model], self._old[node.model]
 

@@ -58,6 +58,7 @@ class Scheduler:
         self._claims: dict[str, str] = {}
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self._in_flight = 0
+        self._may_starve = self.rules.max_overtakes < 1
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -89,8 +90,9 @@ class Scheduler:
         self._handlers[type(event)](event)
         self._unpark()
         self._give_up_models()
-        self._start_nodes()
-        self._place_loads()
+        if len(self.queue):
+            self._start_nodes()
+            self._place_loads()
         if len(self.queue) and not (self._in_flight or self._parked):
             raise SchedulerStalledError(self.snapshot())
         commands, self._commands = self._commands, []
@@ -395,6 +397,8 @@ class Scheduler:
 
     def _starving(self) -> list[Node]:
         """Return the nodes that were overtaken as often as allowed, oldest first."""
+        if not self._may_starve:
+            return []
         oldest = (self.queue.oldest(model) for model in self.queue.models())
         starving = [node for node in oldest if node.overtaken >= self.rules.max_overtakes]
         return sorted(starving, key=lambda node: node.ready_order)
@@ -420,6 +424,7 @@ class Scheduler:
             oldest = self.queue.oldest(model)
             if oldest.ready_order < node.ready_order and self._contend(oldest, replica):
                 oldest.overtaken += 1
+                self._may_starve = self._may_starve or oldest.overtaken >= self.rules.max_overtakes
         self.queue.remove(node)
         node.move("running", self._now_s)
         node.attempt += 1
