@@ -46,7 +46,7 @@ async def test_the_model_gets_instructions_then_passages_then_the_question() -> 
     assert asked == [("Why?", 3)]
     assert fake.calls[0].messages == (
         Message("system", "Be brief."),
-        Message("user", "Passages:\n- First.\n- Second.\n\nWhy?"),
+        Message("user", "First.\n\nSecond.\n\nQuestion: Why?"),
     )
     assert (fake.calls[0].max_tokens, fake.calls[0].temperature) == (7, 0.5)
     assert isinstance(answer, SubAnswer)

@@ -120,8 +120,13 @@ def _added(event: ev.NodeAdded) -> str:
 def _who(assignment: Assignment) -> str:
     if not assignment.candidates:
         return "→ [red]nobody[/red]"
-    runner_up = next((f", next {escape(n)} {s:.2f}" for n, s in assignment.scores if n != assignment.expert), "")
-    return f"→ [cyan]{escape(assignment.expert)}[/cyan] ({assignment.mode} {assignment.score:.2f}{runner_up})"
+    others = [f"{escape(name)} {score:.2f}" for name, score in assignment.scores if name != assignment.expert]
+    found = (
+        f"{assignment.mode} {assignment.score:.2f}, next" if assignment.passed else f"fallback; best {assignment.mode}"
+    )
+    return (
+        f"→ [cyan]{escape(assignment.expert)}[/cyan] ({' '.join([found, *others[:1]]) if others else assignment.mode})"
+    )
 
 
 def _plain(text: str) -> str:

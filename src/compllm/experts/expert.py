@@ -69,7 +69,6 @@ class Expert:
         """Instructions, then the passages best first, then the question last, where a small model heeds it most."""
         asked = question
         if passages:
-            read = "\n".join(f"- {passage.text}" for passage in passages)
-            asked = f"Passages:\n{read}\n\n{question}"
+            asked = "\n\n".join([*(passage.text for passage in passages), f"Question: {question}"])
         system = (Message("system", self.instructions),) if self.instructions else ()
         return (*system, Message("user", asked))
