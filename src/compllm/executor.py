@@ -261,9 +261,11 @@ class Executor:
 
     def _notify(self, event: ev.Event) -> None:
         run = getattr(event, "run", None)
-        opened = self._runs.values() if run is None else [self._runs[run]]
-        for each in opened:
-            each.work.notify(event)
+        if run is not None:
+            self._runs[run].work.notify(event)
+            return
+        for opened in self._runs.values():
+            opened.work.notify(event)
 
 
 class _LeaseWork:

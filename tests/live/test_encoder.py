@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from compllm.cli.bench_route import route
+from compllm.cli.main import app
 from compllm.core.routing import ExpertProfile
 from compllm.router.onnx_encoder import OnnxEncoder
 from compllm.router.router import Router
@@ -108,9 +107,7 @@ def test_the_bench_command_prints_json_alone_on_stdout_and_tables_otherwise(tmp_
     rows = [{"question": question, "domain": domain, "split": "test"} for question, domain in asked]
     (tmp_path / "experts.json").write_text(json.dumps(experts))
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    app = typer.Typer()
-    app.command()(route)
-    call = [str(tmp_path / "rows.jsonl"), "--experts", str(tmp_path / "experts.json")]
+    call = ["bench", "route", str(tmp_path / "rows.jsonl"), "--experts", str(tmp_path / "experts.json")]
     figures = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
     assert figures["representations"][2]["argmax_accuracy"] == 1.0
     assert set(figures["shipped"]) == {"coverage", "precision"}

@@ -58,6 +58,7 @@ class Scheduler:
         self._claims: dict[str, str] = {}
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self._in_flight = 0
+        self._has_grown = False
         self._may_starve = self.rules.max_overtakes < 1
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
@@ -89,8 +90,8 @@ class Scheduler:
         self._now_s = max(now_s, self._now_s)
         self._handlers[type(event)](event)
         self._unpark()
-        self._give_up_models()
         if len(self.queue):
+            self._give_up_models()
             self._start_nodes()
             self._place_loads()
         if len(self.queue) and not (self._in_flight or self._parked):
@@ -353,11 +354,12 @@ class Scheduler:
 
     def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
         """Replace a model's estimates by measurements."""
+        self._has_grown = self._has_grown or footprint_bytes > self.models[name].footprint_bytes
         self.models[name] = replace(self.models[name], footprint_bytes=footprint_bytes, load_s=load_s)
 
     def _give_up_models(self) -> None:
         """Give up for good what turned out too large to be loaded again; its nodes go to their next expert."""
-        while name := next(filter(self._is_hopeless, self.queue.models()), None):
+        while self._has_grown and (name := next(filter(self._is_hopeless, self.queue.models()), None)):
             need_bytes = self.models[name].footprint_bytes
             self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
             self._requeue(name)
