@@ -18,13 +18,13 @@ from compllm.aggregator.joined import JoinedAggregator
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.plan import SubQuery
+from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
 from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
 from compllm.executor import Executor
 from compllm.experts.expert import Expert
 from compllm.planner.base import Note, Planner, whole_question
 
-_QUOTED_CHARACTERS = 2_000
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
 _JOINED = JoinedAggregator()
@@ -302,12 +302,8 @@ class Run:
             self._publish(ev.Stamped(time.monotonic() - self._began_s, note))
 
     def _quoted(self, step: int) -> str:
-        """Return a step's answer as it is put into another question: one line, bounded, no full stop at its end."""
         answer = self._answers.get(step)
-        if answer is None:
-            return _GAP.format(step=step)
-        text = " ".join(answer.text.split())[:_QUOTED_CHARACTERS]
-        return text[:-1] if text.endswith(".") and ". " not in text else text
+        return quote(answer.text, self._questions[step]) if answer else _GAP.format(step=step)
 
     def _known(self, step: SubQuery) -> str:
         """Return what a step that only follows others should know of them."""
