@@ -258,11 +258,19 @@ async def test_a_run_with_nothing_at_its_deadline_fails_and_says_so() -> None:
     assert last.reason == "the deadline of 0.05 s has passed"
 
 
-async def test_a_planner_that_hangs_ends_at_the_deadline() -> None:
+async def test_a_planner_that_hangs_is_cut_off_and_the_question_is_asked_whole() -> None:
+    planner = ScriptedPlanner([anyio.Event()])
+    async with lab({"a": FakeExpert()}) as team:
+        events = await team.ask(planner, "What?", deadline_s=1.0)
+    assert answer_of(events) == "What?"
+    assert planner.closed
+
+
+async def test_a_planner_that_hangs_after_some_steps_loses_neither_them_nor_the_question() -> None:
     planner = ScriptedPlanner([SubQuery(1, "x"), anyio.Event()])
     async with lab({"a": FakeExpert()}) as team:
-        events = await team.ask(planner, deadline_s=0.1)
-    assert answer_of(events) == "x"
+        events = await team.ask(planner, "What?", deadline_s=1.0)
+    assert [(event.text, event.parents) for event in of(ev.NodeAdded, events)] == [("x", ()), ("What?", (1,))]
     assert planner.closed
 
 

@@ -25,6 +25,8 @@ from compllm.executor import Executor
 from compllm.experts.expert import Expert
 from compllm.planner.base import Note, Planner, whole_question
 
+# The share of a run's time after which a plan that is still being written is cut off.
+_PLANNING_SHARE = 0.5
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
 _JOINED = JoinedAggregator()
@@ -131,13 +133,13 @@ class Run:
             self._writing.cancel()
 
     async def _plan(self) -> None:
+        """Add the planner's steps; one that fails, or takes more than its share of the time, costs no question."""
+        budget_s = self.stages.deadline_s * _PLANNING_SHARE
         try:
-            async with aclosing(self.stages.planner.plan(self.question)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Note):
-                        self.notify(ev.PlanNoted(self.id, piece.text))
-                    else:
-                        await self._add(piece)
+            with anyio.move_on_after(budget_s) as budget:
+                await self._take_steps()
+            if budget.cancelled_caught:
+                raise PlanError(f"the planner was not done after {budget_s:g} s")
             if not self._steps and self._is_going_on():
                 raise PlanError("the planner wrote no steps")
         except Exception as error:  # noqa: BLE001 - the boundary of one run: whatever a planner raises is reported
@@ -145,6 +147,14 @@ class Run:
             await self._add(whole_question(self.question, self._steps))
         if self._is_going_on():
             self.stages.executor.dispatch(ev.PlanClosed(self.id))
+
+    async def _take_steps(self) -> None:
+        async with aclosing(self.stages.planner.plan(self.question)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Note):
+                    self.notify(ev.PlanNoted(self.id, piece.text))
+                else:
+                    await self._add(piece)
 
     async def _add(self, step: SubQuery) -> None:
         if step.id in self._steps:
