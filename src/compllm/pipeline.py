@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -93,6 +93,7 @@ class Team:
         self._journal = Journal(self.settings.journal_path, secrets=_secrets(file))
         self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
         self._exit = AsyncExitStack()
+        self._documents = ExitStack()
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Team:
@@ -106,6 +107,7 @@ class Team:
 
     async def __aenter__(self) -> Self:
         self._exit.callback(self._journal.close)
+        self._exit.callback(self._documents.close)
         await self._exit.enter_async_context(self._executor)
         return self
 
@@ -241,7 +243,13 @@ class Team:
     def _retrieval(self, config: ExpertConfig) -> Callable[[str, int], tuple[Passage, ...]]:
         """Return a search over the expert's documents; they are indexed when they are first asked for."""
         files = [self.file.resolve(path) for path in config.documents]
-        opened = cache(partial(DocumentIndex.open, files, self._encoder, self.settings.cache_dir))
+
+        @cache
+        def opened() -> DocumentIndex:
+            index = DocumentIndex.open(files, self._encoder, self.settings.cache_dir)
+            self._documents.callback(index.close)
+            return index
+
         return lambda question, limit: opened().search(question, limit)
 
     def _make_planner(self) -> Planner:
