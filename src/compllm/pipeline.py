@@ -90,7 +90,7 @@ class Team:
             calibration=_calibration(file, self._encoder),
         )
         self._executor = Executor(self._make_scheduler(), self._backends)
-        self._journal = Journal(self.settings.journal_path, secrets=_secrets(file))
+        self._journal: Journal
         self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
         self._exit = AsyncExitStack()
         self._documents = ExitStack()
@@ -106,6 +106,7 @@ class Team:
         return cls(load_team(Path(path) if path is not None else None))
 
     async def __aenter__(self) -> Self:
+        self._journal = Journal(self.settings.journal_path, secrets=_secrets(self.file))
         self._exit.callback(self._journal.close)
         self._exit.callback(self._documents.close)
         await self._exit.enter_async_context(self._executor)
