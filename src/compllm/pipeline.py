@@ -35,7 +35,8 @@ from compllm.core.events import NodeCompleted, RunCompleted, RunFailed, Stamped
 from compllm.core.ledger import Device, Model
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate, ExpertProfile
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import PlanError, RunError
 from compllm.executor import Executor
 from compllm.experts.base import Backend
