@@ -11,7 +11,7 @@ import pytest
 from compllm.core import events as ev
 from compllm.core.plan import SubQuery
 from compllm.core.routing import Assignment
-from compllm.core.scheduler import Rules
+from compllm.core.rules import Rules
 from compllm.errors import AggregationError, ExpertError
 from compllm.experts.fake import FakeExpert
 from compllm.planner.base import Note

@@ -10,7 +10,6 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -78,6 +77,7 @@ class Scheduler:
         self._pinned = [model.name for model in self.models.values() if model.pinned]
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self._in_flight = 0
+        self._admitted = 0
         self._has_grown = False
         self._is_to_plan = False
         self._now_s = 0.0
@@ -132,6 +132,10 @@ class Scheduler:
         commands, self._commands = self._commands, []
         return commands
 
+    def recall(self, model: str, footprint_bytes: int, load_s: float) -> None:
+        """Take over what was measured for an absent model in an earlier life."""
+        self._correct(model, footprint_bytes, load_s)
+
     def snapshot(self) -> str:
         """Describe every unfinished node and every replica, a line each."""
         return describe(self.graph, self.ledger)
@@ -147,13 +151,17 @@ class Scheduler:
     # --- runs and nodes ----------------------------------------------------------------------------------------------
 
     def _run_opened(self, event: ev.RunOpened) -> None:
-        if len(self.graph.runs) >= self.rules.max_runs:
-            raise QueueFullError(
-                f"{len(self.graph.runs)} runs are open, and this team takes no more at once; ask again later"
-            )
+        whole = self.graph.runs.get(event.part_of) if event.part_of is not None else None
+        if event.part_of is None and self._admitted >= self.rules.max_runs:
+            raise QueueFullError(f"{self._admitted} runs are open, and no more are taken at once; ask again later")
         run = self.graph.run(event.run, self._now_s)
-        run.user, run.priority = event.user, event.priority
-        run.deadline_s = math.inf if event.deadline_s is None else event.deadline_s
+        run.is_admitted = event.part_of is None
+        self._admitted += run.is_admitted
+        run.user, run.priority = (whole.user, whole.priority) if whole else (event.user, event.priority)
+        if whole is not None:
+            run.deadline_s = whole.deadline_s
+        elif event.deadline_s is not None:
+            run.deadline_s = event.deadline_s
         for model in event.hints:
             self._order(self._placement.hint(model, self._now_s))
 
@@ -370,6 +378,7 @@ class Scheduler:
         run = self.graph.runs.get(run_id)
         if run is not None and run.finished:
             self.graph.forget(run_id)
+            self._admitted -= run.is_admitted
             self._commands.append(ev.FinishRun(run_id))
 
     # --- replicas ----------------------------------------------------------------------------------------------------
