@@ -239,7 +239,15 @@ class Team:
     def _make_expert(self, name: str, config: ExpertConfig) -> Expert:
         profile = _profile(name, config)
         retrieve = self._retrieval(config) if config.documents else None
-        return Expert(profile, config.instructions, retrieve, config.passages, config.max_tokens, config.temperature)
+        return Expert(
+            profile,
+            config.instructions,
+            retrieve,
+            config.passages,
+            config.max_tokens,
+            config.temperature,
+            config.adapter,
+        )
 
     def _retrieval(self, config: ExpertConfig) -> Callable[[str, int], tuple[Passage, ...]]:
         """Return a search over the expert's documents; they are indexed when they are first asked for."""
@@ -258,14 +266,19 @@ class Team:
         if config.kind == "rules" or config.model is None:
             return RulePlanner()
         return ModelPlanner(
-            config.model, self._lease(config.model, "planner"), list(self._experts), max_steps=config.max_steps
+            config.model,
+            self._lease(config.model, "planner"),
+            list(self._experts),
+            max_steps=config.max_steps,
+            adapter=config.adapter,
         )
 
     def _make_aggregator(self) -> Aggregator:
         config = self.file.config.aggregator
         if config.kind == "joined" or config.model is None:
             return JoinedAggregator()
-        return ModelAggregator(config.model, self._lease(config.model, "aggregator"), checked=config.checked)
+        lease = self._lease(config.model, "aggregator")
+        return ModelAggregator(config.model, lease, checked=config.checked, adapter=config.adapter)
 
     def _lease(self, model: str, purpose: str) -> Callable[[], AbstractAsyncContextManager[Backend]]:
         return lambda: self._executor.lease(model, purpose)
@@ -324,6 +337,7 @@ def _make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
         file.resolve(config.file) if config.file is not None else None,
         context_tokens=config.context_tokens,
         slots=config.slots,
+        adapters=file.adapters(config),
         threads=config.threads or cores,
         cache_dir=settings.cache_dir,
     )
