@@ -49,7 +49,7 @@ class ModelPlanner:
     """Asks a model for the plan; `lease` brings the model, `fields` are what the team's experts answer for.
 
     An `adapter` is trained to plan: it gets the bare question, names the fields itself, and is asked once only, because
-    it would write the same again.
+    it would write the same again. `completion_tokens` counts what the model has written.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class ModelPlanner:
         self._fields = fields
         self._max_steps = max_steps
         self._adapter = adapter
+        self.completion_tokens = 0
 
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
         """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
@@ -102,6 +103,7 @@ class ModelPlanner:
             )
             async with aclosing(backend.stream(request)) as chunks:
                 async for chunk in chunks:
+                    self.completion_tokens += chunk.completion_tokens or 0
                     for step in _read(reader, objects, chunk.text):
                         yield step
                     if chunk.finish_reason == "length":
