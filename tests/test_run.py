@@ -84,6 +84,18 @@ async def test_the_aggregator_sees_questions_answers_experts_and_edges() -> None
     assert answer_of(events) == "One answer."
 
 
+async def test_the_aggregator_sees_the_gaps_and_the_run_gives_their_reasons() -> None:
+    aggregator = ScriptedAggregator(["One answer."])
+    async with lab({"a": FakeExpert({"x": "1", "z": "3"})}, aggregator=aggregator) as team:
+        events = await team.ask("1. x\n2. y\n3. z")
+    assert [(part.step, part.question, part.answer, part.is_gap) for part in aggregator.seen[0]] == [
+        (1, "x", "1", False),
+        (2, "y", "", True),
+        (3, "z", "3", False),
+    ]
+    assert answer_of(events).startswith("One answer.\n\nNot answered: y (")
+
+
 async def test_tokens_of_all_steps_are_counted() -> None:
     async with lab({"a": FakeExpert({"x": "one two", "y z": "three"})}) as team:
         last = (await team.ask("1. x\n2. y z"))[-1]

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, reported_errors, synchronous
+from compllm.cli.common import JsonOption, TeamOption, reported_errors, synchronous
+
+
+class Planner(StrEnum):
+    """Whose plans are measured."""
+
+    TEAM = "team"
+    RULES = "rules"
+
+
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Rows of each file, spread evenly; default: all.")
+]
 
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
 
@@ -26,6 +39,58 @@ def route_command(
 
     with reported_errors():
         bench_route.route(file, experts, ood, as_json=as_json)
+
+
+@app.command("plan")
+@synchronous
+async def plan_command(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines with question and sub_queries (the gold plan).")],
+    planner: Annotated[Planner, typer.Option("--planner", help="The team's planner, or the rules.")] = Planner.TEAM,
+    team: TeamOption = None,
+    experts: Annotated[
+        Path | None, typer.Option("--experts", help="JSON list of experts: does a tag find the right one?")
+    ] = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure plans against gold ones: steps, edges, parallelism, tags, tokens, and seconds to the first step."""
+    from compllm.cli import bench_plan
+
+    await bench_plan.bench_plan(files, planner.value, team, experts, limit, as_json=as_json)
+
+
+@app.command("read")
+@synchronous
+async def read_command(
+    file: Annotated[Path, typer.Argument(help="JSON lines with question, passages, answers and answerable.")],
+    documents: Annotated[
+        Path | None, typer.Option("--documents", help="JSON lines with id and text, for rows that name a document.")
+    ] = None,
+    expert: Annotated[
+        str | None, typer.Option("--expert", help="Who reads; default: the first expert with documents.")
+    ] = None,
+    team: TeamOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure answers from given passages: F1, exact match, abstentions, tokens a second."""
+    from compllm.cli import bench_read
+
+    await bench_read.bench_read(file, documents, team, expert, limit, as_json=as_json)
+
+
+@app.command("aggregate")
+@synchronous
+async def aggregate_command(
+    file: Annotated[Path, typer.Argument(help="JSON lines with question and parts: step, question, answer, parents.")],
+    team: TeamOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how faithfully sub-answers are joined: facts kept, nothing foreign, citations, gaps."""
+    from compllm.cli import bench_aggregate
+
+    await bench_aggregate.bench_aggregate(file, team, limit, as_json=as_json)
 
 
 @app.command("engine")
