@@ -12,7 +12,7 @@ from compllm.core.rcpsp import Activity, Project
 from compllm.errors import ConfigError, SchedulingError
 
 _KNOWN = ("optimum.csv", "optimum/optimum.csv")
-_BOUNDS = re.compile(r"(?:\d*\.\.)?(\d+)")
+_BOUNDS = re.compile(r"(?:\d*\.\.)?([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,17 @@ def _instances(folder: Path) -> Iterator[Instance]:
     known = next((folder / name for name in _KNOWN if (folder / name).is_file()), None)
     if known is None:
         raise ConfigError(f"{folder}: no {_KNOWN[0]} with the best makespans known")
-    for line, row in enumerate(csv.reader(_text(known).splitlines()[1:]), start=2):
+    rows = list(csv.reader(_text(known).splitlines()))[1:]
+    if not rows:
+        raise ConfigError(f"{known}: no instances are listed below the first line")
+    for line, row in enumerate(rows, start=2):
         match = _BOUNDS.fullmatch(row[1].strip()) if len(row) == 2 else None
         if match is None:
             raise ConfigError(f"{known}:{line}: expected a file name and a makespan, as 43 or 70..72 or ..72")
-        yield Instance(row[0].removesuffix(".sm"), read_project(folder / row[0]), int(match[1]), ".." not in row[1])
+        project = read_project(folder / row[0])
+        if not project.critical_path:
+            raise ConfigError(f"{folder / row[0]}: no job takes any time")
+        yield Instance(row[0].removesuffix(".sm"), project, int(match[1]), proven=".." not in row[1])
 
 
 def _text(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 The search keeps two populations: schedules that forward passes built and schedules that backward passes built. The
 children of one belong to the other, so every pass justifies what it inherits, and none is spent on improvement alone
-(bi-population genetic algorithm, Debels and Vanhoucke 2005; double justification of every child, as Valls, Ballestin and
+(bi-population genetic algorithm, Debels and Vanhoucke 2005; to justify every child twice, as Valls, Ballestin and
 Quintanilla 2008 have it, takes three passes instead of one).
 """
 
