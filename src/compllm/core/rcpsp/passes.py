@@ -56,7 +56,7 @@ class Passes:
             for position, activity in enumerate(project.activities):
                 demands[position] |= activity.demand[resource] << shift
             shift += guard.bit_length()
-        predecessors = [activity.predecessors for activity in project.activities]
+        predecessors = [tuple(dict.fromkeys(activity.predecessors)) for activity in project.activities]
         durations = [activity.duration for activity in project.activities]
         ends = [start + duration for start, duration in zip(project.earliest_start, durations, strict=True)]
         forward = Direction(predecessors, project.successors, project.order, project.latest_start)
@@ -100,7 +100,7 @@ class Passes:
         """
         demands, guards, usage, now = self.demands, self.guards, self.idle, 0
         ends = [0] * len(self.durations)
-        waits_for = [len(set(before)) for before in direction.before]
+        waits_for = [len(before) for before in direction.before]
         eligible = [activity for activity, count in enumerate(waits_for) if not count]
         running: list[tuple[int, int]] = []
         while True:
@@ -132,7 +132,7 @@ class Passes:
 
 def listed(direction: Direction, choose: Choose) -> list[int]:
     """Return an activity list that respects precedence, each next one as `choose` picks it from the eligible."""
-    waits_for = [len(set(before)) for before in direction.before]
+    waits_for = [len(before) for before in direction.before]
     eligible = [activity for activity, count in enumerate(waits_for) if not count]
     result = []
     while eligible:
