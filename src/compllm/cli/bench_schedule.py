@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from compllm.bench.psplib import PsplibReport, PsplibRow, run_psplib
+from compllm.bench.psplib import PsplibRow, run_psplib
 
 
 def psplib(directory: Path, sets: Sequence[str], *, schedules: int, budget_ms: float, seed: int, as_json: bool) -> None:
@@ -33,29 +35,24 @@ def psplib(directory: Path, sets: Sequence[str], *, schedules: int, budget_ms: f
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=1))
     else:
-        Console().print(_psplib_table(report))
+        for name, rows in itertools.groupby(report.rows, key=lambda row: row.set):
+            Console().print(_psplib_table(name, list(rows), report.seed))
 
 
-def _psplib_table(report: PsplibReport) -> Table:
-    table = Table(title=f"PSPLIB, seed {report.seed}", title_justify="left")
-    for column in ("set", "method", "deviation from"):
-        table.add_column(column)
-    for column in ("mean %", "max %", "best known %", "schedules", "CPU ms", "ms/schedule"):
+def _psplib_table(name: str, rows: Sequence[PsplibRow], seed: int) -> Table:
+    title = f"{name}: {rows[0].instances} instances, deviation from the {rows[0].deviation_from}, seed {seed}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column("method", no_wrap=True)
+    for column in ("mean %", "max %", "best known %", "schedules", "CPU ms", "ms each"):
         table.add_column(column, justify="right")
-    for row in report.rows:
-        table.add_row(*_psplib_cells(row))
+    for row in rows:
+        table.add_row(
+            row.method,
+            f"{row.mean_deviation_percent:.2f}",
+            f"{row.max_deviation_percent:.1f}",
+            f"{row.best_known_percent:.1f}",
+            f"{row.schedules_per_instance:.0f}",
+            f"{row.cpu_ms_per_instance:.2f}",
+            f"{row.cpu_ms_per_instance / row.schedules_per_instance:.3f}",
+        )
     return table
-
-
-def _psplib_cells(row: PsplibRow) -> Sequence[str]:
-    return (
-        f"{row.set} ({row.instances})",
-        row.method,
-        row.deviation_from,
-        f"{row.mean_deviation_percent:.2f}",
-        f"{row.max_deviation_percent:.1f}",
-        f"{row.best_known_percent:.1f}",
-        f"{row.schedules_per_instance:.0f}",
-        f"{row.cpu_ms_per_instance:.2f}",
-        f"{row.cpu_ms_per_instance / row.schedules_per_instance:.3f}",
-    )
