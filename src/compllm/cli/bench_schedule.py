@@ -43,7 +43,7 @@ def _psplib_table(name: str, rows: Sequence[PsplibRow], seed: int) -> Table:
     title = f"{name}: {rows[0].instances} instances, deviation from the {rows[0].deviation_from}, seed {seed}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     table.add_column("method", no_wrap=True)
-    for column in ("mean %", "max %", "best known %", "schedules", "CPU ms", "ms each"):
+    for column in ("mean %", "max %", "best known %", "passes", "CPU ms", "ms each"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(

@@ -75,7 +75,7 @@ class _Member(NamedTuple):
     ranks: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Population:
     """Schedules that passes in one direction built, for passes in the other one to inherit from."""
 
@@ -142,10 +142,10 @@ def _biased(urgency: Sequence[int], rng: random.Random) -> Choose:
 
 
 def _children(parents: _Population, rng: random.Random) -> Iterator[Sequence[int]]:
-    """Return the list of the best parent as it is, and crossings of every other member with a good one."""
+    """Return the list of the best parent as it is, and crossings of each member in turn with a good one."""
     members = parents.members
     yield members[0].activity_list
-    for member in members[1:]:
+    for member in itertools.islice(itertools.cycle(members), 1, _POPULATION):
         mother, father = member, members[min(rng.randrange(len(members)) for _ in range(_TOURNAMENT))]
         if rng.random() < 0.5:
             mother, father = father, mother
@@ -166,7 +166,7 @@ def _crossed(mother: Sequence[int], father_ranks: Sequence[int], rng: random.Ran
 def _swap_neighbours(activity_list: list[int], direction: Direction, rng: random.Random) -> None:
     """Swap some neighbours in the list, where precedence allows."""
     count = len(activity_list) - 1
-    for position in rng.choices(range(count), k=round(count * _SWAP_SHARE)):
+    for position in rng.choices(range(count), k=max(1, round(count * _SWAP_SHARE))):
         first, second = activity_list[position : position + 2]
         if first not in direction.before[second]:
             activity_list[position : position + 2] = second, first
