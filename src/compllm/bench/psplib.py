@@ -90,8 +90,8 @@ def run_psplib(
 
 
 def _methods(schedules: int, budget_ms: float, seed: int) -> Iterator[tuple[str, Method]]:
-    for name in ("LFT", "LST", "MTS"):
-        yield f"parallel {name}", _single(parallel_schedule, RULES[name])
+    for name, rule in RULES.items():
+        yield f"parallel {name}", _single(parallel_schedule, rule)
     yield "serial LFT", _single(serial_schedule, RULES["LFT"])
     yield "justified LFT", _justified
     yield f"search, {schedules} schedules", lambda project: best_schedule(project, schedules, seed)

@@ -1,4 +1,4 @@
-"""Priority rules: how urgent an activity is, smallest first (Kolisch 1996, table 1)."""
+"""Priority rules: how urgent an activity is, smallest first (Kolisch 1996)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def latest_finish(project: Project) -> Sequence[float]:
 
 def most_total_successors(project: Project) -> Sequence[float]:
     """MTS: the activity that most others wait for, directly or not; O(activities^2)."""
-    return [-len(below) for below in _descendants(project)]
+    below: list[set[int]] = [set() for _ in project.activities]
+    for position in reversed(project.order):
+        below[position].update(project.successors[position], *(below[after] for after in project.successors[position]))
+    return [-len(waiting) for waiting in below]
 
 
 def greatest_rank(project: Project) -> Sequence[float]:
@@ -32,13 +35,6 @@ def greatest_rank(project: Project) -> Sequence[float]:
         -durations[position] - sum(durations[after] for after in project.successors[position])
         for position in range(len(durations))
     ]
-
-
-def greatest_total_work(project: Project) -> Sequence[float]:
-    """GRPW*: the activity with the most work in it and everything that waits for it; O(activities^2)."""
-    durations = [activity.duration for activity in project.activities]
-    below = _descendants(project)
-    return [-durations[position] - sum(durations[d] for d in below[position]) for position in range(len(durations))]
 
 
 def least_slack(project: Project) -> Sequence[float]:
@@ -51,13 +47,5 @@ RULES: Mapping[str, Rule] = {
     "LST": latest_start,
     "MTS": most_total_successors,
     "GRPW": greatest_rank,
-    "GRPW*": greatest_total_work,
     "MSLK": least_slack,
 }
-
-
-def _descendants(project: Project) -> list[set[int]]:
-    below: list[set[int]] = [set() for _ in project.activities]
-    for position in reversed(project.order):
-        below[position].update(project.successors[position], *(below[after] for after in project.successors[position]))
-    return below
