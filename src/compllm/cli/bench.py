@@ -93,6 +93,24 @@ async def aggregate_command(
     await bench_aggregate.bench_aggregate(file, team, limit, as_json=as_json)
 
 
+@app.command("schedule")
+def schedule_command(
+    psplib: Annotated[Path, typer.Option("--psplib", help="Folder with PSPLIB sets: *.sm files and optimum.csv.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--sets", help="Only this set, such as j30; may be repeated.")
+    ] = None,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="Schedules that a search may build.")] = 1000,
+    budget_ms: Annotated[float, typer.Option("--budget-ms", min=0, help="CPU time of a search, per instance.")] = 100.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the searches.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure schedules of projects with known optima: single passes and searches."""
+    from compllm.cli import bench_schedule
+
+    with reported_errors():
+        bench_schedule.psplib(psplib, sets or (), schedules=schedules, budget_ms=budget_ms, seed=seed, as_json=as_json)
+
+
 @app.command("engine")
 @synchronous
 async def engine(
