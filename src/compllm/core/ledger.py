@@ -24,6 +24,7 @@ class Device:
     name: str
     capacity_bytes: int
     cores: int = 1
+    speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Model:
     devices: tuple[str, ...] = ()
     pinned: bool = False
     load_s: float = 1.0
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
