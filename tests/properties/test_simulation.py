@@ -14,7 +14,7 @@ from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import Failures, SimulationResult, Truth, simulate, summarise
 from compllm.core.workload import Mix, Workload, random_workload
 from tests.core.simulation.brains import Watched
-from tests.properties.books import Books, Team
+from tests.properties.books import Books, RunBook, Team
 from tests.properties.world import working_team
 
 SEEDS = st.integers(0, 2**32)
@@ -28,11 +28,18 @@ TROUBLE = Truth(
 )
 
 
+class RunBooks(Books):
+    """Books that are told of runs before their first node, too."""
+
+    def _saw_run_opened(self, event: ev.RunOpened) -> None:
+        self.runs.setdefault(event.run, RunBook())
+
+
 class Distrusted:
     """A scheduler behind books that note and check everything it is told and says."""
 
     def __init__(self, team: Team) -> None:
-        self.books = Books(team)
+        self.books = RunBooks(team)
 
     def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
         while self.books.wakes and isinstance(event, ev.Woken) and min(self.books.wakes) <= now_s:
@@ -53,7 +60,7 @@ def simulated(seed: int) -> tuple[SimulationResult, Watched]:
 
 
 @given(SEEDS)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_invariants_hold_by_independent_books(seed: int) -> None:
     team, workload = small_world(seed)
     brain = Distrusted(team)
@@ -63,7 +70,7 @@ def test_the_invariants_hold_by_independent_books(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_simulated_machines_hold_the_bytes_that_the_scheduler_books(seed: int) -> None:
     result, brain = simulated(seed)
     last_at = dict(brain.held)  # several events at one time: the last one counts
@@ -77,7 +84,7 @@ def test_the_simulated_machines_hold_the_bytes_that_the_scheduler_books(seed: in
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_the_same_seed_gives_the_same_simulation(seed: int) -> None:
     assert simulated(seed)[0] == simulated(seed)[0]
 
@@ -92,7 +99,7 @@ def test_another_seed_gives_another_simulation() -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_every_node_of_an_answered_run_was_completed_once_and_after_its_parents(seed: int) -> None:
     _, workload = small_world(seed)
     result, _ = simulated(seed)
@@ -105,7 +112,7 @@ def test_every_node_of_an_answered_run_was_completed_once_and_after_its_parents(
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_two_capacities_meet_the_same_luck(seed: int) -> None:
     """An attempt takes the work it takes, wherever and whenever it runs: nothing shares here, so it takes as long."""
     team, workload = small_world(seed)
@@ -122,12 +129,13 @@ def test_two_capacities_meet_the_same_luck(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_the_figures_are_within_their_bounds(seed: int) -> None:
     summary = summarise(simulated(seed)[0])
     assert sum(summary.ends.values()) == summary.runs == 12
     for use in summary.devices.values():
-        assert 0 <= use.memory_share <= use.peak_bytes / use.capacity_bytes <= 1
+        assert 0 <= use.memory_share <= use.peak_bytes / use.capacity_bytes + 1e-9
+        assert use.peak_bytes <= use.capacity_bytes
         assert 0 <= use.core_share <= 1 + 1e-9
     assert math.isnan(summary.slot_share) or 0 <= summary.slot_share <= 1 + 1e-9
     assert math.isnan(summary.fairness) or 0.5 <= summary.fairness <= 1 + 1e-9

@@ -29,6 +29,7 @@ class _Node:
 class _Recorded:
     row: RunRow
     nodes: dict[int, _Node] = field(default_factory=dict)
+    opened: ev.RunOpened | None = None
     closed_s: float = 0.0
 
 
@@ -59,6 +60,8 @@ def _read(row: RunRow, events: Iterable[ev.Stamped]) -> _Recorded:
     recorded = _Recorded(row)
     for stamped in events:
         match stamped.event:
+            case ev.RunOpened() as opened:
+                recorded.opened = opened
             case ev.NodeAdded() as added:
                 recorded.nodes[added.node] = _Node(added, stamped.at_s, added.assignment)
             case ev.NodeRouted(_, node, _, assignment):
@@ -81,7 +84,8 @@ def _mean_durations_s(recorded: Sequence[_Recorded]) -> dict[str, float]:
 
 def _run(recorded: _Recorded, at_s: float, mean_s: dict[str, float]) -> WorkRun:
     nodes = (_node(node, mean_s) for node in recorded.nodes.values() if node.assignment.candidates)
-    return WorkRun(recorded.row.id, at_s, tuple(nodes), closed_s=recorded.closed_s)
+    user, priority = (recorded.opened.user, recorded.opened.priority) if recorded.opened else ("", 0)
+    return WorkRun(recorded.row.id, at_s, tuple(nodes), user, priority, closed_s=recorded.closed_s)
 
 
 def _node(node: _Node, mean_s: dict[str, float]) -> WorkNode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compllm.core.ledger import Model
@@ -35,6 +35,7 @@ def one_by_one(jobs: list[tuple[float, float]], rates: list[float]) -> dict[int,
     return ends
 
 
+@settings(deadline=None)
 @given(JOBS, CURVES)
 def test_every_job_ends_when_its_own_account_says(jobs: list[tuple[float, float]], curve: list[float]) -> None:
     rates = [throughput / (place + 1) for place, throughput in enumerate(curve)]
@@ -53,6 +54,7 @@ def test_every_job_ends_when_its_own_account_says(jobs: list[tuple[float, float]
     assert ends == pytest.approx(one_by_one(jobs, rates), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(JOBS, CURVES)
 def test_a_replica_does_neither_more_nor_less_work_than_its_curve_says(
     jobs: list[tuple[float, float]], curve: list[float]

@@ -232,6 +232,7 @@ class Machines:
             "",
             request.command.expert,
             request.command.model,
+            prompt_tokens=tokens,
             completion_tokens=tokens,
             ttft_s=elapsed_s * _TTFT_SHARE,
             elapsed_s=elapsed_s,
