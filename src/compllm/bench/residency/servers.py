@@ -4,7 +4,7 @@ All of them know requests and not plans. A node is sent, first come first served
 request for a model that is not in memory blocks those behind it until the model can be loaded, and a model with
 requests is never evicted. So does Ollama's scheduler (`processPending` in server/sched.go: "Block other requests until
 we get this pending request running"; `refCount` guards what is in use). They differ in the order in which idle models
-leave, which is a function each.
+leave (`policies`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from compllm.core import events as ev
 from compllm.core.ledger import Device, Ledger, Model, Replica, place_models
 from compllm.core.nodes import NodeKey
 from compllm.core.routing import Candidate
-
-KEEP_ALIVE_S = 300.0
-
 
 @dataclass(slots=True)
 class Usage:
@@ -46,53 +43,6 @@ class Usage:
 
 Policy: TypeAlias = Callable[[Usage, int], float]
 """From a model's usage and the number of requests sent so far to its value; the least valuable leaves first."""
-
-
-def fifo(usage: Usage, _sent: int) -> float:
-    """What was loaded first leaves first."""
-    return usage.loaded_at
-
-
-def lru(usage: Usage, _sent: int) -> float:
-    """What was used longest ago leaves first."""
-    return usage.used_at
-
-
-def keep_alive(_usage: Usage, _sent: int) -> float:
-    """What has the shortest keep-alive leaves first, then by name, as in Ollama.
-
-    `findRunnerToUnload` takes the first idle runner of those sorted by session duration and path (`ByDurationAndName`,
-    ollama/ollama, server/sched.go). Nobody sets a duration here, so that all have the default of five minutes; that
-    idle models also leave at its end would only add loads.
-    """
-    return KEEP_ALIVE_S
-
-
-def gdsf(usage: Usage, _sent: int) -> float:
-    """What costs least to load again per byte, times its uses, leaves first; what was not used for long ages.
-
-    GreedyDual-Size-Frequency (Cherkasova 1998, HP Laboratories technical report HPL-98-69R1).
-    """
-    return usage.age + usage.uses * usage.reload_s_per_byte
-
-
-def clairvoyant(order: Sequence[str]) -> Policy:
-    """Return Belady's rule for a known order of requests (models by name), weighted by what a load costs per byte.
-
-    The farthest next use leaves first (Belady 1966, A study of replacement algorithms for a virtual-storage computer);
-    of different costs and sizes, the least seconds of reload per byte and request until then.
-    """
-    positions: dict[str, list[int]] = {}
-    for position, model in enumerate(order):
-        positions.setdefault(model, []).append(position)
-
-    def value(usage: Usage, sent: int) -> float:
-        mine = positions.get(usage.model.name, ())
-        if usage.uses_ever >= len(mine):
-            return 0.0
-        return usage.reload_s_per_byte / max(mine[usage.uses_ever] - sent, 1)
-
-    return value
 
 
 @dataclass(slots=True, eq=False)
@@ -306,42 +256,3 @@ class Servers:
             self.ledger.lease(replica, request.key)
             expert, model = request.candidate.expert, request.candidate.model
             self._commands.append(ev.RunNode(*request.key, expert, model, replica.device, attempt=1))
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A way to run model servers; `counts` says that as many models as fit, whichever they are, may be loaded."""
-
-    name: str
-    policy: Policy
-    most_models: int | None = None
-    counts: bool = False
-
-    def brain(self, models: Sequence[Model], devices: Sequence[Device]) -> Servers:
-        """Return servers that know nothing yet."""
-        most_models = _safe_count(models, devices) if self.counts else self.most_models
-        return Servers(models, devices, self.policy, most_models)
-
-
-BASELINES = (
-    Baseline("FIFO", fifo),
-    # `--models-max`: the least recently used leaves (ggml-org/llama.cpp, tools/server: `server_models::unload_lru`).
-    Baseline("LRU by count (llama.cpp router)", lru, counts=True),
-    Baseline("keep-alive (Ollama)", keep_alive),
-    # A group with `swap: true`, as the default one: one model at a time (mostlygeek/llama-swap, docs/configuration.md).
-    Baseline("swap (llama-swap)", lru, most_models=1),
-    Baseline("GDSF", gdsf),
-    Baseline("LRU by bytes", lru),
-)
-
-
-def _safe_count(models: Sequence[Model], devices: Sequence[Device]) -> int:
-    """Return how many models, whichever they are, fit at once: the limit that an operator who counts can afford."""
-    sizes_bytes = sorted((model.footprint_bytes for model in models), reverse=True)
-    room_bytes, count = sum(device.capacity_bytes for device in devices), 0
-    for size_bytes in sizes_bytes:
-        room_bytes -= size_bytes
-        if room_bytes < 0:
-            break
-        count += 1
-    return max(count, 1)
