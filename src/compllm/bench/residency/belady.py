@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from compllm.bench.residency.servers import Policy, Servers, Usage
+from compllm.bench.residency.servers import Policy, Usage
 from compllm.core.ledger import Model
 
 

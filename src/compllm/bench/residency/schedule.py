@@ -53,7 +53,9 @@ def simulated_schedule(result: SimulationResult) -> Schedule:
     """Return what a simulation of one run did."""
     placed = (Placed(each.node, each.device, each.started_s, each.ended_s) for each in result.attempts)
     stays = (
-        Stay(each.model, each.device, each.asked_s, each.left_s if each.loaded_s is None else each.loaded_s, each.left_s)
+        Stay(
+            each.model, each.device, each.asked_s, each.left_s if each.loaded_s is None else each.loaded_s, each.left_s
+        )
         for each in result.stays
     )
     return Schedule(tuple(placed), tuple(stays))
@@ -106,9 +108,7 @@ def _homeless(instance: Instance, schedule: Schedule) -> Iterator[str]:
             yield f"node {node.node} runs without its model"
 
 
-def _overdrawn(
-    instance: Instance, schedule: Schedule, now_s: float
-) -> Iterator[str]:
+def _overdrawn(instance: Instance, schedule: Schedule, now_s: float) -> Iterator[str]:
     models = {model.name: model for model in instance.models}
     model_of = {node.id: node.model for node in instance.run.nodes}
     running = [(model_of[n.node], n.device) for n in schedule.placed if _covers(n.began_s, n.ended_s, now_s)]

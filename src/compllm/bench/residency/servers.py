@@ -19,6 +19,7 @@ from compllm.core.ledger import Device, Ledger, Model, Replica, place_models
 from compllm.core.nodes import NodeKey
 from compllm.core.routing import Candidate
 
+
 @dataclass(slots=True)
 class Usage:
     """What a server knows of a model in memory.
