@@ -30,7 +30,7 @@ def test_bytes_count_from_reservation_to_release() -> None:
     ledger.begin_eviction(replica)
     assert ledger.free_bytes("cpu") == 50
     ledger.check()
-    ledger.release(replica)
+    ledger.release(replica, 0.0)
     assert ledger.free_bytes("cpu") == 100
     assert ledger.get("a") is None
     ledger.check()
@@ -63,7 +63,7 @@ def test_what_may_not_be_evicted(reason: str) -> None:
     if reason != "loading":
         ledger.confirm(replica, 40, 0.0)
     if reason == "leased":
-        ledger.lease(replica, "n")
+        ledger.lease(replica, "n", 0.0)
     if reason == "evicting":
         ledger.begin_eviction(replica)
     assert not replica.evictable
@@ -74,14 +74,14 @@ def test_what_may_not_be_evicted(reason: str) -> None:
 def test_the_first_lease_takes_the_cores_and_the_last_one_frees_them() -> None:
     ledger = Ledger([CPU])
     one, two = resident(ledger, model("a", threads=2)), resident(ledger, model("b", threads=1))
-    ledger.lease(one, "n1")
+    ledger.lease(one, "n1", 0.0)
     assert (ledger.free_cores("cpu"), ledger.can_compute(one), ledger.can_compute(two)) == (0, True, False)
-    ledger.lease(one, "n2")
+    ledger.lease(one, "n2", 0.0)
     assert one.free_slots == 0
     with pytest.raises(InvalidTransition, match="no free slot or core"):
-        ledger.lease(one, "n3")
+        ledger.lease(one, "n3", 0.0)
     with pytest.raises(InvalidTransition, match="no free slot or core"):
-        ledger.lease(two, "n3")
+        ledger.lease(two, "n3", 0.0)
     ledger.end_lease(one, "n1", 3.0)
     assert ledger.free_cores("cpu") == 0
     ledger.end_lease(one, "n2", 4.0)
@@ -93,17 +93,17 @@ def test_the_lease_of_the_node_it_is_owed_to_settles_the_debt() -> None:
     ledger = Ledger([CPU])
     replica = ledger.reserve(model("a"), "cpu", owed_to="n1")
     ledger.confirm(replica, 40, 0.0)
-    ledger.lease(replica, "n2")
+    ledger.lease(replica, "n2", 0.0)
     assert replica.owed_to == "n1"
-    ledger.lease(replica, "n1")
+    ledger.lease(replica, "n1", 0.0)
     assert replica.owed_to is None
 
 
 def test_a_crash_frees_bytes_and_cores_with_its_leases() -> None:
     ledger = Ledger([CPU])
     replica = resident(ledger, model("a", threads=2))
-    ledger.lease(replica, "n")
-    ledger.release(replica)
+    ledger.lease(replica, "n", 0.0)
+    ledger.release(replica, 0.0)
     assert (ledger.free_bytes("cpu"), ledger.free_cores("cpu")) == (100, 2)
     ledger.check()
 
@@ -114,7 +114,7 @@ def test_a_remote_model_costs_nothing_and_stays() -> None:
     replica = ledger.get("far")
     assert replica is not None
     assert (replica.device, replica.evictable, ledger.can_compute(replica)) == (REMOTE, False, True)
-    ledger.lease(replica, "n")
+    ledger.lease(replica, "n", 0.0)
     assert replica.free_slots == 0
     ledger.check()
 

@@ -49,7 +49,7 @@ class NodeBook:
     parents: tuple[Key, ...]
     assignment: Assignment
     final: bool
-    duration_s: float
+    duration_s: float | None
     state: str = "waiting"
     attempt: int = 0
     ready_at: int = 0
@@ -65,7 +65,7 @@ class NodeBook:
 
 @dataclass
 class ReplicaBook:
-    """What the world knows of a replica; `askers` were ready for it when it was loaded."""
+    """What the world knows of a replica; `askers` were ready for it when it was loaded, none if it was a prefetch."""
 
     device: str
     bytes: int
@@ -286,11 +286,12 @@ class Books:
         run.finished = True
 
     def _told_LoadModel(self, command: ev.LoadModel) -> None:
-        askers = frozenset(
-            k for k, book in self.nodes.items() if book.state == "ready" and command.model in book.models
-        )
-        if command.model in self.replicas or not askers:
-            raise Broken(3, f"{command}, wanted by {len(askers)} nodes")
+        wanted = [k for k, book in self.nodes.items() if book.end is None and command.model in book.models]
+        ready = [k for k in wanted if self.nodes[k].state == "ready"]
+        is_asked_for = any(self.nodes[k].calm and self.nodes[k].models[0] == command.model for k in ready)
+        askers = frozenset(ready if is_asked_for and command.model not in self.troubled else ())
+        if command.model in self.replicas or not wanted:
+            raise Broken(3, f"{command}, wanted by {len(wanted)} nodes")
         self.replicas[command.model] = ReplicaBook(command.device, self.estimate_bytes[command.model], askers)
 
     def _told_EvictModel(self, command: ev.EvictModel) -> None:
@@ -318,7 +319,11 @@ class Books:
     def is_owed(self, model: str) -> bool:
         """Whether a replica has not yet served anyone although everyone who asked for it is still there."""
         replica = self.replicas[model]
-        return not replica.served and all(self.nodes[key].state == "ready" for key in replica.askers)
+        return (
+            bool(replica.askers)
+            and not replica.served
+            and all(self.nodes[key].state == "ready" for key in replica.askers)
+        )
 
     def in_state(self, *states: str) -> list[Key]:
         """Return the nodes in some states."""
@@ -357,7 +362,8 @@ class Books:
 
     def _count_overtakes(self, started: NodeBook, command: ev.RunNode) -> None:
         """Count the start against every older node that is its model's oldest for sure and wants the same place."""
-        bound = self.team.rules.max_overtakes + len(self.models)
+        most_devices = max((len(homes) for homes in self.homes.values()), default=1)
+        bound = self.team.rules.max_overtakes * max(1, most_devices) + len(self.models)
         ready = [(key, book) for key, book in self.nodes.items() if book.state == "ready"]
         for key, book in ready:
             if not book.calm or self.troubled.intersection(book.models) or book.ready_at >= started.ready_at:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from compllm.core import placement
 from compllm.core import scheduler as core
+from compllm.core.dispatch import Dispatch
 from compllm.core.ledger import Device, Ledger, Model, Replica
 from compllm.core.nodes import Node, NodeGraph, Run
+from compllm.core.places import Places
 from compllm.core.policy import Victim
 from compllm.core.scheduler import Rules, Scheduler
 from compllm.errors import InvalidTransition
@@ -92,10 +95,10 @@ def test_4_teams_that_are_not_examined(monkeypatch: pytest.MonkeyPatch) -> None:
             World(team)
 
 
-@pytest.mark.parametrize("blind", ["_starving", "_contend"])
-def test_5_overtaking_that_is_not_bounded(blind: str) -> None:
-    mutant = type("Blind", (Scheduler,), {blind: lambda *_: []})
-    assert first_broken(mutant, team_from=crowded_team) == 5
+@pytest.mark.parametrize("blind", ["starving", "note_start"])
+def test_5_overtaking_that_is_not_bounded(monkeypatch: pytest.MonkeyPatch, blind: str) -> None:
+    monkeypatch.setattr(Places, blind, lambda *_: None)
+    assert first_broken(team_from=crowded_team) == 5
 
 
 def test_6_victims_in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,13 +110,13 @@ def test_6_victims_in_no_order(monkeypatch: pytest.MonkeyPatch) -> None:
         return replicas if sum(replica.bytes for replica in replicas) >= need_bytes else ()
 
     dice = random.Random(1)
-    monkeypatch.setattr(core, "choose_victims", any_victims)
+    monkeypatch.setattr(placement, "choose_victims", any_victims)
     assert first_broken() == 6
 
 
-def test_6_urgency_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_6_turns_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     dice = random.Random(1)
-    monkeypatch.setattr(core, "priority", lambda remaining_path_s, load_s: dice.random())
+    monkeypatch.setattr(Dispatch, "_gain", lambda *_: dice.random() + 0.1)
     assert first_broken() == 6
 
 

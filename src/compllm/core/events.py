@@ -17,11 +17,28 @@ from compllm.core.routing import Assignment
 
 
 @dataclass(frozen=True, slots=True)
+class RunOpened:
+    """A run is about to be planned; it may be left out where the defaults will do.
+
+    `user` is who is charged for it, `priority` goes before everything else (larger first), and after `deadline_s` (on
+    the scheduler's clock) nobody wants its nodes. `hints` are models that it will probably need.
+    """
+
+    run: str
+    user: str = ""
+    priority: int = 0
+    deadline_s: float | None = None
+    hints: tuple[str, ...] = ()
+    kind: Literal["run_opened"] = "run_opened"
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAdded:
     """A sub-query joined the plan of a run.
 
-    `final` says that `assignment` cannot change any more; else it is provisional and the scheduler asks for the final
-    one (`ResolveNode`) when the parents have ended.
+    `duration_s` is an estimate; without one it is what the expert took lately. `final` says that `assignment` cannot
+    change any more; else it is provisional and the scheduler asks for the final one (`ResolveNode`) when the parents
+    have ended.
     """
 
     run: str
@@ -31,7 +48,7 @@ class NodeAdded:
     assignment: Assignment
     final: bool = True
     tag: str | None = None
-    duration_s: float = 1.0
+    duration_s: float | None = None
     kind: Literal["node_added"] = "node_added"
 
 
@@ -43,7 +60,7 @@ class NodeRouted:
     node: int
     question: str
     assignment: Assignment
-    duration_s: float = 1.0
+    duration_s: float | None = None
     kind: Literal["node_routed"] = "node_routed"
 
 
@@ -147,7 +164,8 @@ class Woken:
 
 
 SchedulerEvent: TypeAlias = (
-    NodeAdded
+    RunOpened
+    | NodeAdded
     | NodeRouted
     | PlanClosed
     | NodeCompleted

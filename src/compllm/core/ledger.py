@@ -19,11 +19,15 @@ REMOTE = "remote"
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What has memory: `capacity_bytes` for replicas and `cores` to run them with."""
+    """What has memory: `capacity_bytes` for replicas and `cores` to run them with.
+
+    `speed` compares devices of one team: loads and answers take their seconds divided by it.
+    """
 
     name: str
     capacity_bytes: int
     cores: int = 1
+    speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Model:
 
     `devices` are where it may live, best first; none means that it is not on our devices (a hosted endpoint), so that
     it is always resident and costs no bytes. `slots` is how many requests a replica serves at once, `threads` how many
-    of its device's cores it counts for while it serves any.
+    of its device's cores it counts for while it serves any. `load_s` holds for a device of speed 1. `curve[k - 1]` is
+    what k requests at a time get done, relative to one; beyond its end nothing is known and every slot counts as one.
     """
 
     name: str
@@ -42,11 +47,16 @@ class Model:
     devices: tuple[str, ...] = ()
     pinned: bool = False
     load_s: float = 1.0
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
 class Replica:
-    """A model on a device; `owed_to` is the node that asked for it and has not started yet."""
+    """A model on a device; `owed_to` is the node that asked for it and has not started yet.
+
+    `slot_s` is the sum of all leases' seconds up to `counted_at_s`: of two readings, the difference over the time
+    between is how many requests it served at once.
+    """
 
     model: Model
     device: str
@@ -55,6 +65,14 @@ class Replica:
     leases: set[Hashable] = field(default_factory=set)
     owed_to: Hashable | None = None
     used_at_s: float = 0.0
+    slot_s: float = 0.0
+    counted_at_s: float = 0.0
+
+    def count_slots(self, now_s: float) -> float:
+        """Bring `slot_s` up to date and return it."""
+        self.slot_s += len(self.leases) * (now_s - self.counted_at_s)
+        self.counted_at_s = now_s
+        return self.slot_s
 
     @property
     def free_slots(self) -> int:
@@ -77,6 +95,8 @@ class Ledger:
         self._on: dict[str, dict[str, Replica]] = {name: {} for name in (*self.devices, REMOTE)}
         self._held_bytes: dict[str, int] = dict.fromkeys(self._on, 0)
         self._busy_cores: dict[str, int] = dict.fromkeys(self._on, 0)
+        self._computing: dict[str, int] = dict.fromkeys(self._on, 0)
+        self._computing_s: dict[str, tuple[float, float]] = dict.fromkeys(self._on, (0.0, 0.0))
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(self._replicas.values())
@@ -103,12 +123,19 @@ class Ledger:
             return True
         return replica.model.threads <= self.free_cores(replica.device)
 
+    def computing_s(self, device: str, now_s: float) -> float:
+        """Return the sum of the seconds in which replicas of the device computed, each counted for itself."""
+        sum_s, at_s = self._computing_s[device]
+        sum_s += self._computing[device] * (now_s - at_s)
+        self._computing_s[device] = (sum_s, now_s)
+        return sum_s
+
     def add_remote(self, model: Model) -> None:
         """Enter a model that is always there and holds nothing of ours."""
         self._enter(Replica(model, REMOTE, 0, "resident"))
 
-    def reserve(self, model: Model, device: str, owed_to: Hashable) -> Replica:
-        """Set bytes aside for a load that is about to begin.
+    def reserve(self, model: Model, device: str, owed_to: Hashable | None) -> Replica:
+        """Set bytes aside for a load that is about to begin; a prefetch is owed to nobody.
 
         Raises:
             InvalidTransition: the bytes are not free or the model is there already.
@@ -147,14 +174,14 @@ class Ledger:
             raise InvalidTransition(f"{replica.model.name} is evicted while it is leased, owed or pinned")
         replica.state = "evicting"
 
-    def release(self, replica: Replica) -> None:
+    def release(self, replica: Replica, now_s: float) -> None:
         """Forget a replica whose memory is free again, with whatever leases it had."""
         if replica.leases:
-            self._busy_cores[replica.device] -= replica.model.threads
+            self._stop_computing(replica, now_s)
         self._held_bytes[replica.device] -= replica.bytes
         del self._replicas[replica.model.name], self._on[replica.device][replica.model.name]
 
-    def lease(self, replica: Replica, holder: Hashable) -> None:
+    def lease(self, replica: Replica, holder: Hashable, now_s: float) -> None:
         """Give a slot of the replica to a node; the first lease takes the cores.
 
         Raises:
@@ -163,17 +190,21 @@ class Ledger:
         if replica.free_slots < 1 or not self.can_compute(replica):
             raise InvalidTransition(f"{replica.model.name} has no free slot or core for {holder}")
         if not replica.leases:
+            self.computing_s(replica.device, now_s)
             self._busy_cores[replica.device] += replica.model.threads
+            self._computing[replica.device] += 1
+        replica.count_slots(now_s)
         replica.leases.add(holder)
         if replica.owed_to == holder:
             replica.owed_to = None
 
     def end_lease(self, replica: Replica, holder: Hashable, now_s: float) -> None:
         """Take a slot back; the last lease frees the cores."""
+        replica.count_slots(now_s)
         replica.leases.remove(holder)
         replica.used_at_s = now_s
         if not replica.leases:
-            self._busy_cores[replica.device] -= replica.model.threads
+            self._stop_computing(replica, now_s)
 
     def check(self) -> None:
         """Assert that the books agree with the replicas and that no device is overdrawn; O(replicas)."""
@@ -187,6 +218,11 @@ class Ledger:
         for replica in self:
             if len(replica.leases) > (replica.model.slots if replica.state == "resident" else 0):
                 raise InvalidTransition(f"{replica.model.name} ({replica.state}) serves {len(replica.leases)} requests")
+
+    def _stop_computing(self, replica: Replica, now_s: float) -> None:
+        self.computing_s(replica.device, now_s)
+        self._busy_cores[replica.device] -= replica.model.threads
+        self._computing[replica.device] -= 1
 
     def _enter(self, replica: Replica) -> None:
         if replica.model.name in self._replicas:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -24,6 +25,7 @@ _ALLOWED: dict[NodeState, frozenset[NodeState]] = {
     "running": frozenset({"completed", "ready", "parked", "failed", "cancelling"}),
     "cancelling": frozenset({"cancelled"}),
 }
+_TO_START: frozenset[NodeState] = frozenset({"waiting", "resolving", "ready", "parked"})
 _STORY_LENGTH = 24
 
 
@@ -31,9 +33,12 @@ _STORY_LENGTH = 24
 class Node:
     """One sub-query at run time.
 
-    `tail_s` is the length of the longest remaining path that begins with this node. `candidates` are the experts still
-    to be tried, the present one first (`reason` says why them); `tries` counts attempts at the present one, `attempt`
-    all of them.
+    `tail_s` is the length of the longest remaining path that begins with this node; `planned_s`, if there is a plan of
+    the whole run, the seconds from its start to the end of that plan. `expected_s` is when it may start, as far as can
+    be told. `candidates` are the experts still to be tried, the present one first (`reason` says why them); `tries`
+    counts attempts at the present one, `attempt` all of them. `slot_s` and `computing_s` are what its replica and its
+    device had counted when it started. `user`, `priority`, `opened_s` and `deadline_s` are its
+    run's.
     """
 
     key: NodeKey
@@ -42,20 +47,47 @@ class Node:
     final: bool
     parents: tuple[NodeKey, ...]
     reason: str = ""
+    user: str = ""
+    priority: int = 0
+    opened_s: float = 0.0
+    deadline_s: float = math.inf
     state: NodeState = "waiting"
     unfinished_parents: int = 0
     children: list[Node] = field(default_factory=list)
     tail_s: float = 0.0
+    planned_s: float | None = None
+    expected_s: float = 0.0
+    started_s: float = 0.0
+    slot_s: float = 0.0
+    computing_s: float = 0.0
     attempt: int = 0
     tries: int = 0
     ready_order: int = 0
-    overtaken: int = 0
     moves: list[tuple[float, NodeState]] = field(default_factory=list)
 
     @property
     def model(self) -> str:
         """The model of the expert that is next to be tried; empty when nobody is eligible."""
         return self.candidates[0].model if self.candidates else ""
+
+    @property
+    def urgency_s(self) -> float:
+        """How urgent it is: the seconds that its run still needs from here, and the longer the earlier that began.
+
+        Among nodes of one run it orders by longest remaining path; among runs it is the mirrored latest start time, all
+        runs being given the same time (Kolisch 1996, rule LST).
+        """
+        return (self.tail_s if self.planned_s is None else self.planned_s) - self.opened_s
+
+    @property
+    def since_s(self) -> float:
+        """Since when it is in its present state."""
+        return self.moves[-1][0] if self.moves else self.opened_s
+
+    @property
+    def may_start(self) -> bool:
+        """Whether it is neither under way nor ended."""
+        return self.state in _TO_START
 
     @property
     def ended(self) -> bool:
@@ -81,9 +113,16 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One query's nodes; `open_nodes` counts those that have not ended."""
+    """One query's nodes; `open_nodes` counts those that have not ended.
+
+    `priority` goes before everything else, larger first; `deadline_s` is when nobody wants the answer any more.
+    """
 
     id: str
+    user: str = ""
+    priority: int = 0
+    opened_s: float = 0.0
+    deadline_s: float = math.inf
     nodes: dict[int, Node] = field(default_factory=dict)
     closed: bool = False
     cancelled: bool = False
@@ -104,9 +143,11 @@ class NodeGraph:
     def __iter__(self) -> Iterator[Node]:
         return (node for run in self.runs.values() for node in run.nodes.values())
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str, now_s: float) -> Run:
         """Return an open run, begun now if it is new."""
-        return self.runs.setdefault(run_id, Run(run_id))
+        if run_id not in self.runs:
+            self.runs[run_id] = Run(run_id, opened_s=now_s)
+        return self.runs[run_id]
 
     def node(self, run_id: str, node_id: int) -> Node:
         """Return a node of an open run.
@@ -128,19 +169,21 @@ class NodeGraph:
         return self.node(run_id, node_id) if run_id in self.runs else None
 
     def add(self, node: Node) -> Run:
-        """Enter a node whose parents are known.
+        """Enter a node of an open run whose parents are known.
 
         Raises:
             InvalidTransition: the run is closed or cancelled, the node exists, or a parent does not.
         """
-        run = self.run(node.key[0])
+        run = self.runs[node.key[0]]
         over = run.closed or run.cancelled
         if over or node.key[1] in run.nodes:
             raise InvalidTransition(f"node {node.key} is added {'to a run that is over' if over else 'twice'}")
         for run_id, parent_id in node.parents:
             parent = self.node(run_id, parent_id)
             parent.children.append(node)
-            node.unfinished_parents += not parent.ended
+            if not parent.ended:
+                node.unfinished_parents += 1
+                node.expected_s = max(node.expected_s, parent.expected_s + parent.duration_s)
         run.nodes[node.key[1]] = node
         run.open_nodes += 1
         node.tail_s = node.duration_s

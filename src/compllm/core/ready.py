@@ -1,21 +1,28 @@
-"""The queue of ready nodes: by urgency within each model, and by age over all of them."""
+"""The queue of ready nodes: by share and urgency within each model, and by age within each model."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from compllm.core.nodes import Node
+from compllm.core.shares import Shares
+
+_Line: TypeAlias = tuple[str, int, str]  # model, priority, user
 
 
 class ReadyQueue:
-    """Ready nodes by model, in two orders: most urgent first and oldest first.
+    """Ready nodes by model, in two orders: whose turn it is, and oldest first.
 
-    Entries that no longer hold are dropped when they surface, so every operation is O(log n) amortised.
+    It is the turn of the highest priority, then of the user served least, then of the most urgent node. Entries that no
+    longer hold are dropped when they surface, so every operation is O(log n) amortised.
     """
 
-    def __init__(self) -> None:
-        self._urgent: dict[str, list[tuple[float, int, Node]]] = {}
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self._users: dict[str, list[tuple[int, float, str]]] = {}
+        self._lines: dict[_Line, list[tuple[float, int, Node]]] = {}
         self._old: dict[str, list[tuple[int, Node]]] = {}
         self._count: dict[str, int] = {}
         self._arrivals = 0
@@ -29,6 +36,7 @@ class ReadyQueue:
         if node.ready_order == 0:
             self._arrivals += 1
             node.ready_order = self._arrivals
+        self._shares.enter(node.user)
         heapq.heappush(self._old.setdefault(node.model, []), (node.ready_order, node))
         self._count[node.model] = self._count.get(node.model, 0) + 1
         self._size += 1
@@ -36,14 +44,22 @@ class ReadyQueue:
 
     def reorder(self, node: Node) -> None:
         """Note that a ready node's urgency has changed."""
-        heapq.heappush(self._urgent.setdefault(node.model, []), (-node.tail_s, node.ready_order, node))
+        line = (node.model, node.priority, node.user)
+        if line not in self._lines:
+            self._lines[line] = []
+            turn = (-node.priority, self._shares.spent(node.user), node.user)
+            heapq.heappush(self._users.setdefault(node.model, []), turn)
+        heapq.heappush(self._lines[line], (-node.urgency_s, node.ready_order, node))
 
     def remove(self, node: Node) -> None:
         """Note that a node is about to leave the ready state or to change its model."""
+        self._shares.leave(node.user)
         self._count[node.model] -= 1
         self._size -= 1
         if self._count[node.model] == 0:
-            del self._count[node.model], self._urgent[node.model], self._old[node.model]
+            del self._count[node.model], self._old[node.model]
+            for negative_priority, _, user in self._users.pop(node.model):
+                self._lines.pop((node.model, -negative_priority, user), None)
 
     def models(self) -> Iterator[str]:
         """Return the models that ready nodes ask for, in order of first request."""
@@ -54,13 +70,18 @@ class ReadyQueue:
         return model in self._count
 
     def urgent(self, model: str) -> Node:
-        """Return the model's most urgent ready node: longest remaining path, then first come."""
-        heap = self._urgent[model]
+        """Return the model's ready node whose turn it is."""
+        users = self._users[model]
         while True:
-            tail, _, node = heap[0]
-            if node.state == "ready" and node.model == model and -tail == node.tail_s:
+            negative_priority, counted, user = users[0]
+            node = self._first((model, -negative_priority, user))
+            spent = self._shares.spent(user)
+            if node is None:
+                heapq.heappop(users)
+            elif spent > counted:
+                heapq.heapreplace(users, (negative_priority, spent, user))
+            else:
                 return node
-            heapq.heappop(heap)
 
     def oldest(self, model: str) -> Node:
         """Return the model's node that has been ready for longest."""
@@ -76,3 +97,14 @@ class ReadyQueue:
         for node in nodes:
             self.remove(node)
         return nodes
+
+    def _first(self, line: _Line) -> Node | None:
+        """Return the most urgent node of a line: longest remaining path, then first come; None when it is empty."""
+        heap = self._lines.get(line, [])
+        while heap:
+            negative_urgency_s, _, node = heap[0]
+            if node.state == "ready" and node.model == line[0] and -negative_urgency_s == node.urgency_s:
+                return node
+            heapq.heappop(heap)
+        self._lines.pop(line, None)
+        return None

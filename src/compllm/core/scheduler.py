@@ -1,68 +1,99 @@
 """The scheduler: events in, commands out, nothing else.
 
-It is driven by whoever performs its commands and reports what came of them: the executor on the wall clock, tests on a
-virtual one. Nodes want slots, models want bytes and cores; a load is a set-up shared by all nodes of its model
-(parallel schedule generation for a variation of RCPSP; Kolisch 1996). At every event the most urgent ready nodes of
-resident models start, then loads and evictions are decided.
+It is driven by whoever performs its commands and reports what came of them: the executor on the wall clock, the
+simulator and tests on a virtual one. Nodes want slots, models want bytes and cores; a load is a set-up shared by all
+nodes of its model (parallel schedule generation for a variation of RCPSP; Kolisch 1996). At every event `dispatch`
+starts ready nodes on resident models, then `placement` decides about loads, evictions and prefetches. Only what an
+event has touched is looked at again, so that an event costs O(log n) in nodes, models and devices.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compllm.core import events as ev
+from compllm.core.demand import Demand
+from compllm.core.dispatch import Dispatch
 from compllm.core.health import Backoff, Health
-from compllm.core.ledger import Device, Ledger, Model, Replica, place_models
-from compllm.core.nodes import Node, NodeGraph, NodeKey
-from compllm.core.policy import Victim, choose_victims, priority
+from compllm.core.learning import Company, Estimates, virtual_tokens
+from compllm.core.ledger import REMOTE, Device, Ledger, Model, Replica, place_models
+from compllm.core.nodes import Node, NodeGraph, NodeKey, Run
+from compllm.core.placement import Placement
+from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
-from compllm.errors import InvalidTransition, SchedulerStalledError
+from compllm.core.shares import Shares
+from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The numbers that the scheduler goes by.
 
-    `max_overtakes`: how often younger nodes may start before an older one that wants the same device or model.
-    `max_tries`: attempts at one expert before the next. `skip_descendants`: whether nodes that need a failed one are
-    skipped; else they run with the gap named.
+    `max_overtakes`: how often, per device that it may use, younger nodes may start before an older one that wants the
+    same place. `max_tries`: attempts at one expert before the next. `skip_descendants`: whether nodes that need a
+    failed one are skipped; else they run with the gap named. `max_runs`: open runs beyond which no more are taken.
+    `hysteresis`: for how many of its reload times a replica that is about to be needed again is spared.
     """
 
     max_overtakes: int = 32
     max_tries: int = 2
     skip_descendants: bool = True
     backoff: Backoff = field(default_factory=Backoff)
+    max_runs: int = 10_000
+    hysteresis: float = 1.0
 
 
 class Scheduler:
     """Decides what runs, loads and leaves memory; deterministic in its events.
 
+    `estimates` is what was learned before; it goes on learning.
+
     Raises:
         ModelTooLargeError: a model can never be resident.
     """
 
-    def __init__(self, models: Iterable[Model], devices: Iterable[Device], rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        models: Iterable[Model],
+        devices: Iterable[Device],
+        rules: Rules | None = None,
+        estimates: Estimates | None = None,
+    ) -> None:
         models, devices = tuple(models), tuple(devices)
         homes = place_models(models, devices)
         self.rules = rules or Rules()
         self.models: dict[str, Model] = {m.name: replace(m, devices=homes[m.name]) for m in models}
+        self.estimates = estimates or Estimates()
         self.ledger = Ledger(devices)
         self.graph = NodeGraph()
-        self.queue = ReadyQueue()
+        self.shares = Shares()
+        self.queue = ReadyQueue(self.shares)
+        self._places = Places(self.models, self.rules.max_overtakes)
+        self._demand = Demand()
+        self._dispatch = Dispatch(self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates)
+        self._placement = Placement(
+            self.models,
+            self.ledger,
+            self.graph,
+            self.queue,
+            self._demand,
+            self._places,
+            self._may_load,
+            self.rules.hysteresis,
+        )
         self._health: dict[str, Health] = {name: Health() for name in self.models}
-        self._demand: Counter[str] = Counter()
-        self._claims: dict[str, str] = {}
+        self._pinned = [model.name for model in self.models.values() if model.pinned]
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self._in_flight = 0
         self._has_grown = False
-        self._may_starve = self.rules.max_overtakes < 1
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
         self._handlers: Mapping[type, Callable[[Any], None]] = {
+            ev.RunOpened: self._run_opened,
             ev.NodeAdded: self._node_added,
             ev.NodeRouted: self._node_routed,
             ev.PlanClosed: self._plan_closed,
@@ -84,17 +115,18 @@ class Scheduler:
         """Take note of an event and return what is to be done now, in order.
 
         Raises:
+            QueueFullError: no more runs are taken; nothing has changed.
             InvalidTransition: the event cannot follow what happened so far.
             SchedulerStalledError: ready nodes exist that nothing under way could ever start.
         """
         self._now_s = max(now_s, self._now_s)
         self._handlers[type(event)](event)
         self._unpark()
-        if len(self.queue):
-            self._give_up_models()
-            self._start_nodes()
-            self._place_loads()
-        if len(self.queue) and not (self._in_flight or self._parked):
+        while (start := self._dispatch.next_start()) is not None:
+            self._start(*start)
+        self._order(self._placement.decide(self._now_s))
+        is_waiting = self._parked or self._placement.deferred_until_s > self._now_s
+        if len(self.queue) and not (self._in_flight or is_waiting):
             raise SchedulerStalledError(self.snapshot())
         commands, self._commands = self._commands, []
         return commands
@@ -120,53 +152,99 @@ class Scheduler:
                 replica = self.ledger.get(node.model)
                 if replica is None or node.key not in replica.leases or node.unfinished_parents:
                     raise InvalidTransition(f"node {node.key} runs without a lease or before its parents", node.story)
-            if node.overtaken > self.rules.max_overtakes + len(self.models):
-                raise InvalidTransition(f"node {node.key} was overtaken {node.overtaken} times", node.story)
         for run in self.graph.runs.values():
             if run.open_nodes != sum(not node.ended for node in run.nodes.values()):
                 raise InvalidTransition(f"run {run.id} counts {run.open_nodes} open nodes")
 
-    # --- nodes -------------------------------------------------------------------------------------------------------
+    # --- runs and nodes ----------------------------------------------------------------------------------------------
+
+    def _run_opened(self, event: ev.RunOpened) -> None:
+        if len(self.graph.runs) >= self.rules.max_runs:
+            raise QueueFullError(
+                f"{len(self.graph.runs)} runs are open, and this team takes no more at once; ask again later"
+            )
+        run = self.graph.run(event.run, self._now_s)
+        run.user, run.priority = event.user, event.priority
+        run.deadline_s = math.inf if event.deadline_s is None else event.deadline_s
+        for model in event.hints:
+            self._order(self._placement.hint(model, self._now_s))
 
     def _node_added(self, event: ev.NodeAdded) -> None:
-        key = (event.run, event.node)
-        parents = tuple((event.run, parent) for parent in event.parents)
-        assignment = event.assignment
-        node = Node(key, event.duration_s, assignment.candidates, event.final, parents, reason=assignment.reason)
+        run = self.graph.run(event.run, self._now_s)
+        node = self._new_node(run, event)
         self._expect_models(node)
-        run = self.graph.add(node)
-        self._demand[node.model] += 1
+        self.graph.add(node)
+        self._demand.add(node)
         for ancestor in self.graph.lengthen(node):
             if ancestor.state == "ready":
                 self.queue.reorder(ancestor)
-        lost = next((p for p in parents if run.nodes[p[1]].state in {"failed", "skipped"}), None)
+        parents = (run.nodes[parent] for parent in event.parents)
+        lost = next((parent for parent in parents if parent.state in {"failed", "skipped"}), None)
         if lost is not None and self.rules.skip_descendants:
-            self._skip(node, lost[1])
+            self._skip(node, lost.key[1])
         elif not node.unfinished_parents:
             self._parents_ended(node)
+        else:
+            self._expect(node)
+
+    def _new_node(self, run: Run, event: ev.NodeAdded) -> Node:
+        parents = tuple((event.run, parent) for parent in event.parents)
+        assignment = event.assignment
+        return Node(
+            (event.run, event.node),
+            self._duration_s(event),
+            assignment.candidates,
+            event.final,
+            parents,
+            reason=assignment.reason,
+            user=run.user,
+            priority=run.priority,
+            opened_s=run.opened_s,
+            deadline_s=run.deadline_s,
+            expected_s=self._now_s,
+        )
+
+    def _duration_s(self, event: ev.NodeAdded | ev.NodeRouted) -> float:
+        if event.duration_s is not None or not event.assignment.candidates:
+            return event.duration_s or 0.0
+        return self.estimates.duration_s(event.assignment.candidates[0].expert)
 
     def _node_routed(self, event: ev.NodeRouted) -> None:
         node = self.graph.find(event.run, event.node)
         if node is None or node.ended:
             return
         self._in_flight -= 1
-        self._demand[node.model] -= 1
-        node.candidates, node.duration_s = event.assignment.candidates, event.duration_s
+        self._demand.remove(node)
+        node.candidates, node.duration_s = event.assignment.candidates, self._duration_s(event)
         node.reason = event.assignment.reason
         self._expect_models(node)
-        self._demand[node.model] += 1
-        node.tail_s = event.duration_s + max((child.tail_s for child in node.children), default=0.0)
+        self._demand.add(node)
+        node.tail_s = node.duration_s + max((child.tail_s for child in node.children), default=0.0)
         self._make_ready(node)
 
     def _plan_closed(self, event: ev.PlanClosed) -> None:
-        self.graph.run(event.run).closed = True
+        self.graph.run(event.run, self._now_s).closed = True
         self._finish(event.run)
 
     def _node_completed(self, event: ev.NodeCompleted) -> None:
         if node := self._attempted(event):
             self._health[node.model].note_success()
+            self._learn(node, event)
             self._release(node)
             self._end(node, "cancelled" if node.state == "cancelling" else "completed")
+
+    def _learn(self, node: Node, event: ev.NodeCompleted) -> None:
+        """Learn from an answer how long such answers take, and in which company."""
+        expert = node.candidates[0].expert
+        self.shares.charge(node.user, virtual_tokens(event.answer) - self.estimates.tokens(expert))
+        lasted_s = self._now_s - node.started_s
+        if lasted_s <= 0 or event.answer.elapsed_s <= 0:
+            return
+        replica = self._expect_replica(node.model)
+        in_flight = (replica.count_slots(self._now_s) - node.slot_s) / lasted_s
+        computing = (self.ledger.computing_s(replica.device, self._now_s) - node.computing_s) / lasted_s
+        answer = replace(event.answer, expert=expert)
+        self.estimates.learn(node.model, replica.device, answer, Company(in_flight, computing), replica.model.curve)
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
         if node := self._attempted(event):
@@ -179,7 +257,7 @@ class Scheduler:
             self._end(node, "cancelled")
 
     def _run_cancelled(self, event: ev.RunCancelled) -> None:
-        run = self.graph.run(event.run)
+        run = self.graph.run(event.run, self._now_s)
         run.cancelled = True
         for node in list(run.nodes.values()):
             if node.state == "running":
@@ -212,6 +290,9 @@ class Scheduler:
 
     def _make_ready(self, node: Node) -> None:
         node.move("ready", self._now_s)
+        if node.planned_s is None:
+            node.expected_s = self._now_s
+        self._demand.expect(node)
         self._queue(node)
 
     def _queue(self, node: Node) -> None:
@@ -219,10 +300,11 @@ class Scheduler:
         if not node.candidates:
             self._give_up(node, node.reason)
             return
-        node.overtaken = min(node.overtaken, self.rules.max_overtakes)
         health = self._health[node.model]
         if health.rests_until_s <= self._now_s:
             self.queue.add(node)
+            self._places.note_ready(node)
+            self._touch_model(node.model)
         elif health.broken:
             self._fail_over(node, health.reason, leave_model=True)
         else:
@@ -246,6 +328,7 @@ class Scheduler:
         replica = self.ledger.get(node.model)
         if replica is not None and replica.owed_to == node.key:
             replica.owed_to = None
+        self._gave_way(node)
 
     def _attempt_failed(self, node: Node, reason: str, *, retryable: bool) -> None:
         if node.state == "cancelling":
@@ -265,9 +348,9 @@ class Scheduler:
         if not left:
             self._give_up(node, reason)
             return
-        self._demand[node.model] -= 1
+        self._demand.remove(node)
         node.candidates, node.tries = left, 0
-        self._demand[node.model] += 1
+        self._demand.add(node)
         self._queue(node)
 
     def _give_up(self, node: Node, reason: str) -> None:
@@ -288,7 +371,7 @@ class Scheduler:
 
     def _end(self, node: Node, state: Any) -> None:
         node.move(state, self._now_s)
-        self._demand[node.model] -= 1
+        self._demand.remove(node)
         for child in self.graph.end(node):
             if state == "completed" or (state == "failed" and not self.rules.skip_descendants):
                 self._parents_ended(child)
@@ -306,25 +389,28 @@ class Scheduler:
         replica = self._expect_replica(event.model)
         self._in_flight -= 1
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
-        self._correct(event.model, event.footprint_bytes, event.load_s)
+        self._correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
         replica.model = self.models[event.model]
         if not fits:
-            self.ledger.begin_eviction(replica, overrun=True)
-            self._evicting(replica)
+            self._order([self._placement.evict(replica, overrun=True)])
+        self._touch(replica.device, event.model)
 
     def _model_load_failed(self, event: ev.ModelLoadFailed) -> None:
         replica = self._expect_replica(event.model)
         self._in_flight -= 1
-        self.ledger.release(replica)
+        self.ledger.release(replica, self._now_s)
+        self._touch(replica.device, event.model)
         if event.needed_bytes is not None:
             needed_bytes = max(event.needed_bytes, self.models[event.model].footprint_bytes)
             self._correct(event.model, needed_bytes, replica.model.load_s)
-            self._give_up_models()
         self._note_failure(event.model, event.reason, retryable=event.retryable)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
-        self.ledger.release(self._expect_replica(event.model))
+        replica = self._expect_replica(event.model)
+        self.ledger.release(replica, self._now_s)
         self._in_flight -= 1
+        self._touch(replica.device, event.model)
+        self._look_out_for(event.model)
 
     def _model_crashed(self, event: ev.ModelCrashed) -> None:
         replica = self.ledger.get(event.model)
@@ -332,7 +418,8 @@ class Scheduler:
             return  # its eviction, or the load of its successor, is still to be answered
         holders = sorted(replica.leases)  # type: ignore[type-var]
         self._in_flight -= len(holders)
-        self.ledger.release(replica)
+        self.ledger.release(replica, self._now_s)
+        self._touch(replica.device, event.model)
         self._note_failure(event.model, event.reason, retryable=True)
         for key in holders:
             self._attempt_failed(self.graph.node(*key), event.reason, retryable=True)  # type: ignore[misc]
@@ -350,149 +437,108 @@ class Scheduler:
 
     def _requeue(self, model: str) -> None:
         for node in self.queue.drain(model):
+            self._gave_way(node)
             self._queue(node)
 
     def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
-        """Replace a model's estimates by measurements."""
-        self._has_grown = self._has_grown or footprint_bytes > self.models[name].footprint_bytes
+        """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
+        grown = footprint_bytes > self.models[name].footprint_bytes
+        self._has_grown = self._has_grown or grown
         self.models[name] = replace(self.models[name], footprint_bytes=footprint_bytes, load_s=load_s)
+        if grown:
+            for each in list(self.queue.models()) if self.models[name].pinned else (name,):
+                self._give_up_if_hopeless(each)
 
-    def _give_up_models(self) -> None:
-        """Give up for good what turned out too large to be loaded again; its nodes go to their next expert."""
-        while self._has_grown and (name := next(filter(self._is_hopeless, self.queue.models()), None)):
-            need_bytes = self.models[name].footprint_bytes
-            self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
-            self._requeue(name)
-
-    def _is_hopeless(self, name: str) -> bool:
+    def _give_up_if_hopeless(self, name: str) -> bool:
+        """Give an absent model up for good if it turned out too large; its ready nodes go to their next expert."""
         model = self.models[name]
-        absent = self.ledger.get(name) is None
-        return absent and all(model.footprint_bytes > self._room_bytes(device, model) for device in model.devices)
+        rooms = (self._room_bytes(device, model) for device in model.devices)
+        if self.ledger.get(name) is not None or any(model.footprint_bytes <= room_bytes for room_bytes in rooms):
+            return False
+        need_bytes = model.footprint_bytes
+        self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
+        self._requeue(name)
+        return True
 
     def _room_bytes(self, device: str, model: Model) -> int:
         """Return what a model could have on a device when only pinned models are beside it."""
-        pinned = (m for m in self.models.values() if m.pinned and m is not model and device in m.devices)
-        kept_bytes = sum(m.footprint_bytes for m in pinned if not self._health[m.name].given_up)
-        return self.ledger.devices[device].capacity_bytes - kept_bytes
+        pinned = (self.models[name] for name in self._pinned if name != model.name)
+        kept = (m for m in pinned if device in m.devices and not self._health[m.name].given_up)
+        return self.ledger.devices[device].capacity_bytes - sum(m.footprint_bytes for m in kept)
+
+    def _may_load(self, model: str) -> bool:
+        return self._health[model].rests_until_s <= self._now_s
 
     def _release(self, node: Node) -> None:
-        self.ledger.end_lease(self._expect_replica(node.model), node.key, self._now_s)
+        replica = self._expect_replica(node.model)
+        self.ledger.end_lease(replica, node.key, self._now_s)
         self._in_flight -= 1
+        self._touch(replica.device, node.model)
 
-    # --- decisions ---------------------------------------------------------------------------------------------------
+    # --- what follows from an event ----------------------------------------------------------------------------------
 
-    def _start_nodes(self) -> None:
-        """Start ready nodes while slots and cores last: first where a batch is running, then the most urgent."""
-        while len(self.queue):
-            starving = self._starving()
-            startable = [
-                (not replica.leases, -priority(node.tail_s, 0.0), node.ready_order, node, replica)
-                for replica in map(self.ledger.get, self.queue.models())
-                if replica is not None and replica.free_slots and self.ledger.can_compute(replica)
-                for node in [self._next_node(replica, starving)]
-                if node is not None
-            ]
-            if not startable:
-                return
-            *_, node, replica = min(startable, key=lambda choice: choice[:3])
-            self._start(node, replica)
+    def _touch(self, device: str, model: str) -> None:
+        """Have a device looked at again before this event is over."""
+        self._dispatch.touch(device, model)
+        self._placement.touch(device)
 
-    def _starving(self) -> list[Node]:
-        """Return the nodes that were overtaken as often as allowed, oldest first."""
-        if not self._may_starve:
-            return []
-        oldest = (self.queue.oldest(model) for model in self.queue.models())
-        starving = [node for node in oldest if node.overtaken >= self.rules.max_overtakes]
-        return sorted(starving, key=lambda node: node.ready_order)
+    def _touch_model(self, model: str) -> None:
+        replica = self.ledger.get(model)
+        if replica is not None:
+            self._touch(replica.device, model)
+        elif not (self._has_grown and self._give_up_if_hopeless(model)):
+            self._placement.want(model)
 
-    def _next_node(self, replica: Replica, starving: list[Node]) -> Node | None:
-        """Return the node that the replica should serve next, unless an older starving one wants its place."""
-        if replica.owed_to is not None:
-            return self.graph.node(*replica.owed_to)  # type: ignore[misc]
-        node = self._first(replica.model.name, starving)
-        older = (s for s in starving if s.ready_order < node.ready_order)
-        return None if any(self._contend(s, replica) for s in older) else node
+    def _expect(self, node: Node) -> None:
+        """Let a node that must wait be known to those who look ahead."""
+        if node.candidates and self.ledger.get(node.model) is None:
+            self._placement.expect(node)
 
-    def _first(self, model: str, starving: list[Node]) -> Node:
-        """Return the model's most urgent ready node, or its oldest while any node starves."""
-        return self.queue.oldest(model) if starving else self.queue.urgent(model)
+    def _look_out_for(self, model: str) -> None:
+        """Go on wanting a model that has just left memory, if any node does."""
+        if self.queue.waits_for(model):
+            self._touch_model(model)
+        elif (node := self._demand.next_node(model)) is not None:
+            self._placement.expect(node)
 
-    def _contend(self, node: Node, replica: Replica) -> bool:
-        """Whether a ready node waits for something that the replica holds."""
-        return node.model == replica.model.name or replica.device in self.models[node.model].devices
+    def _gave_way(self, node: Node) -> None:
+        """Look again at what was kept for a node that has started, or does not want it any more."""
+        if not self.models[node.model].devices:
+            self._dispatch.touch(REMOTE, node.model)
+        for device in self._placement.devices_kept_for(node):
+            self._touch(device, node.model)
 
     def _start(self, node: Node, replica: Replica) -> None:
-        for model in self.queue.models():
-            oldest = self.queue.oldest(model)
-            if oldest.ready_order < node.ready_order and self._contend(oldest, replica):
-                oldest.overtaken += 1
-                self._may_starve = self._may_starve or oldest.overtaken >= self.rules.max_overtakes
+        if self._now_s + self.estimates.shortest_s(node.candidates[0].expert) > node.deadline_s:
+            self._leave_queue(node)
+            self._give_up(node, "it can no longer be answered before the deadline")
+            return
         self.queue.remove(node)
+        self._gave_way(node)
         node.move("running", self._now_s)
         node.attempt += 1
         node.tries += 1
-        self.ledger.lease(replica, node.key)
+        node.started_s = self._now_s
+        self._places.note_start(node, replica.device)
+        self.ledger.lease(replica, node.key, self._now_s)
+        node.slot_s = replica.slot_s
+        node.computing_s = self.ledger.computing_s(replica.device, self._now_s)
+        self._placement.credits.note_use(node.model, replica.model.load_s, replica.bytes)
         self._in_flight += 1
         expert = node.candidates[0].expert
+        self.shares.serve(node.user, self.estimates.tokens(expert))
         self._commands.append(ev.RunNode(*node.key, expert, replica.model.name, replica.device, node.attempt))
 
-    def _place_loads(self) -> None:
-        """Load what ready nodes ask for, most urgent first, as far as bytes allow or can be freed."""
-        self._claims = {device: model for device, model in self._claims.items() if self.queue.waits_for(model)}
-        absent = [model for model in self.queue.models() if self.ledger.get(model) is None]
-        if not absent:
-            return
-        starving = self._starving()
-        for model in sorted(absent, key=lambda name: self._load_order(name, starving)):
-            older = [s for s in starving if s.model != model and s.ready_order < self.queue.oldest(model).ready_order]
-            taken = {device for s in older for device in self.models[s.model].devices}
-            self._place(self.models[model], taken, self._first(model, starving))
-
-    def _load_order(self, model: str, starving: list[Node]) -> tuple[int, float, int]:
-        rank = next((i for i, node in enumerate(starving) if node.model == model), len(starving))
-        node = self.queue.urgent(model)
-        return rank, -priority(node.tail_s, self.models[model].load_s), node.ready_order
-
-    def _place(self, model: Model, taken: set[str], node: Node) -> None:
-        """Load a model for a node or make room for it; one that starves may take what others claim or wait for."""
-        starving = node.overtaken >= self.rules.max_overtakes
-        mine = (d for d in model.devices if starving or self._claims.get(d, model.name) == model.name)
-        open_devices = sorted((d for d in mine if d not in taken), key=lambda d: self._claims.get(d) != model.name)
-        for device in open_devices:
-            if model.footprint_bytes <= self.ledger.free_bytes(device):
-                self._load(model, device, node)
-                return
-        for device in open_devices:
-            need_bytes = model.footprint_bytes - self.ledger.free_bytes(device)
-            need_bytes -= sum(r.bytes for r in self.ledger.on(device) if r.state == "evicting")
-            victims = choose_victims(self._candidates(device, may_take_wanted=starving), need_bytes)
-            for replica in victims:
-                self._evict(replica)
-            if victims or need_bytes <= 0:
-                self._claims[device] = model.name
-                return
-
-    def _candidates(self, device: str, *, may_take_wanted: bool) -> Iterable[Victim]:
-        for replica in self.ledger.on(device):
-            name = replica.model.name
-            if replica.evictable and (may_take_wanted or not self.queue.waits_for(name)):
-                yield Victim(replica, self._demand[name])
-
-    def _load(self, model: Model, device: str, node: Node) -> None:
-        self._claims = {d: m for d, m in self._claims.items() if m != model.name}
-        self.ledger.reserve(model, device, owed_to=node.key)
-        self._in_flight += 1
-        self._commands.append(ev.LoadModel(model.name, device))
-
-    def _evict(self, replica: Replica) -> None:
-        self.ledger.begin_eviction(replica)
-        self._evicting(replica)
-
-    def _evicting(self, replica: Replica) -> None:
-        self._in_flight += 1
-        self._commands.append(ev.EvictModel(replica.model.name, replica.device))
+    def _order(self, commands: Iterable[ev.Command]) -> None:
+        """Give commands of the placement, which someone has to report back on."""
+        for command in commands:
+            self._in_flight += isinstance(command, ev.LoadModel | ev.EvictModel)
+            self._commands.append(command)
 
     def _woken(self, _event: ev.Woken) -> None:
         """Ask again when the clock was early; else the time itself is the news."""
         if self._parked and self._parked[0][0] > self._now_s:
             self._commands.append(ev.WakeAt(self._parked[0][0]))
+        if self._placement.deferred_until_s > self._now_s:
+            self._commands.append(ev.WakeAt(self._placement.deferred_until_s))
+        self._placement.retry()

@@ -1,0 +1,338 @@
+"""What is loaded, evicted and prefetched: residency that looks ahead into the open plans."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from compllm.core import events as ev
+from compllm.core.demand import Demand
+from compllm.core.ledger import Ledger, Model, Replica
+from compllm.core.nodes import Node, NodeGraph
+from compllm.core.places import Place, Places
+from compllm.core.policy import Credits, Victim, choose_victims, priority
+from compllm.core.ready import ReadyQueue
+
+# Of a place, so many waiting models and devices are looked at after an event: more would cost more than they bring.
+_WIDTH = 8
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """What a place's absent models are wanted for: by ready nodes (urgent first), by later ones (soonest first)."""
+
+    wanted: list[tuple[float, int, str]] = field(default_factory=list)
+    upcoming: list[tuple[float, str]] = field(default_factory=list)
+    roomiest: list[tuple[int, str]] = field(default_factory=list)
+    idle: dict[str, None] = field(default_factory=dict)
+
+
+class Placement:
+    """Decides about residency; keeps the ledger's books of what it orders.
+
+    `models` is the scheduler's own, corrected estimates included; `may_load` says whether a model is not resting after
+    a failure. `hysteresis` times the reload seconds is how long a ready node waits for a replica that another node is
+    just about to need.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, Model],
+        ledger: Ledger,
+        graph: NodeGraph,
+        queue: ReadyQueue,
+        demand: Demand,
+        places: Places,
+        may_load: Callable[[str], bool],
+        hysteresis: float,
+    ) -> None:
+        self._models = models
+        self._ledger = ledger
+        self._graph = graph
+        self._queue = queue
+        self._demand = demand
+        self._places = places
+        self._may_load = may_load
+        self._hysteresis = hysteresis
+        self._claims: dict[str, str] = {}  # device -> the model that room is being made for
+        self._claimed: dict[str, str] = {}  # the other way round
+        self._waiting: dict[Place, _Waiting] = {}
+        self._affected: dict[Place, dict[str, None]] = {}
+        self._now_s = 0.0
+        self._commands: list[ev.Command] = []
+        self.credits = Credits()
+        self.deferred_until_s = -math.inf
+
+    # --- what has changed --------------------------------------------------------------------------------------------
+
+    def touch(self, device: str) -> None:
+        """Note that bytes, cores or replicas of a device have changed."""
+        if device not in self._ledger.devices:
+            return
+        free_bytes = self._ledger.free_bytes(device)
+        for place in self._places.on(device, ""):
+            self._affected.setdefault(place, {})[device] = None
+            if len(place.devices) > _WIDTH:
+                heapq.heappush(self._of(place).roomiest, (-free_bytes, device))
+
+    def want(self, model: str) -> None:
+        """Note that a ready node waits for an absent model, or waits more urgently."""
+        place = self._places.of(model)
+        self._affected.setdefault(place, {})
+        heapq.heappush(self._of(place).wanted, self._rank(model))
+
+    def expect(self, node: Node) -> None:
+        """Note that a node which cannot start yet will need its model."""
+        place = self._places.of(node.model)
+        self._affected.setdefault(place, {})
+        heapq.heappush(self._of(place).upcoming, (node.expected_s, node.model))
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def decide(self, now_s: float) -> list[ev.Command]:
+        """Load what ready nodes ask for, most urgent first, as far as bytes allow or can be freed; then prefetch."""
+        self._now_s = now_s
+        affected, self._affected = self._affected, {}
+        for place, touched in affected.items():
+            self._note_idle(place, touched)
+            if not self._place_wanted(place, touched):
+                self._prefetch(place, touched)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def retry(self) -> None:
+        """Look again at everything that waits: time has passed, if nothing else has happened."""
+        for place, waiting in self._waiting.items():
+            if waiting.wanted:
+                self._affected.setdefault(place, {})
+
+    def hint(self, model: str, now_s: float) -> list[ev.Command]:
+        """Load a model that will probably be needed, if there are bytes that nobody waits for."""
+        place = self._places.of(model)
+        waiting = self._of(place)
+        if place.devices and self._ledger.get(model) is None and not self._next_wanted(waiting):
+            self._load_into_free_bytes(self._models[model], self._devices(place, {}), None)
+        commands, self._commands = self._commands, []
+        self._now_s = now_s
+        return commands
+
+    def evict(self, replica: Replica, *, overrun: bool = False) -> ev.Command:
+        """Take a replica out of service and return the command that does it."""
+        self._ledger.begin_eviction(replica, overrun=overrun)
+        self.credits.note_eviction(replica.model.name)
+        return ev.EvictModel(replica.model.name, replica.device)
+
+    def devices_kept_for(self, node: Node) -> Iterable[str]:
+        """Return the devices that others had to leave to a node: all of its place if it starved, or what it claims."""
+        place = self._places.of(node.model)
+        if self._is_local(place) and place.has_starved(node):
+            return place.devices
+        return (self._claimed[node.model],) if node.model in self._claimed else ()
+
+    def first(self, model: str, device: str) -> Node:
+        """Return the model's node whose turn it is on a device: its oldest while any node starves there."""
+        starves = self._places.starving(device, model) is not None
+        return self._queue.oldest(model) if starves else self._queue.urgent(model)
+
+    def _place_wanted(self, place: Place, touched: dict[str, None]) -> bool:
+        """Place the most urgent absent models; return whether any still waits."""
+        waiting = self._of(place)
+        devices = self._devices(place, touched)
+        starving = self._places.starving(place.devices[0], "") if self._is_local(place) else None
+        tried = [starving.model] if starving is not None and self._ledger.get(starving.model) is None else []
+        while len(tried) < _WIDTH and (model := self._next_wanted(waiting)) is not None:
+            heapq.heappop(waiting.wanted)
+            if model not in tried:
+                tried.append(model)
+        for model in tried:
+            self._place(self._models[model], devices)
+        left = [model for model in tried if self._ledger.get(model) is None]
+        for model in left:
+            heapq.heappush(waiting.wanted, self._rank(model))
+        return bool(left)
+
+    def _place(self, model: Model, devices: Sequence[str]) -> None:
+        """Load a model for a node or make room for it; one that starves may take what others claim or wait for."""
+        node = self.first(model.name, devices[0])
+        starving = self._places.has_starved(node)
+        open_devices = [d for d in devices if self._is_open(d, model.name, starving=starving)]
+        if self._claimed.get(model.name) in open_devices:
+            open_devices = [self._claimed[model.name]]
+        if not open_devices or self._load_into_free_bytes(model, open_devices, node):
+            return
+        found = [(d, self._victims(d, model, node, starving=starving)) for d in open_devices]
+        possible = [(self._cost_s(victims), n) for n, (_, victims) in enumerate(found) if victims is not None]
+        if possible:
+            device, victims = found[min(possible)[1]]
+            self._claim(device, model.name)
+            self._commands += [self.evict(replica) for replica in victims or ()]
+
+    def _load_into_free_bytes(self, model: Model, devices: Sequence[str], node: Node | None) -> bool:
+        fitting = [d for d in devices if model.footprint_bytes <= self._ledger.free_bytes(d)]
+        if not fitting:
+            return False
+        device = min(fitting, key=lambda d: self._crowding(d, model))
+        self._give_claim_up(model.name)
+        self._ledger.reserve(model, device, owed_to=node.key if node is not None else None)
+        self._commands.append(ev.LoadModel(model.name, device))
+        return True
+
+    def _crowding(self, device: str, model: Model) -> tuple[bool, float]:
+        """Order devices: first those with cores for one more busy model, then the fastest; their order settles ties."""
+        busy = sum(
+            r.model.threads
+            for r in self._ledger.on(device)
+            if r.state == "loading" or r.leases or self._queue.waits_for(r.model.name)
+        )
+        each = self._ledger.devices[device]
+        return busy + model.threads > each.cores, -each.speed
+
+    def _claim(self, device: str, model: str) -> None:
+        self._give_claim_up(self._claims.get(device, model))
+        self._claims[device], self._claimed[model] = model, device
+
+    def _give_claim_up(self, model: str) -> None:
+        if model in self._claimed:
+            del self._claims[self._claimed.pop(model)]
+
+    def _is_open(self, device: str, model: str, *, starving: bool) -> bool:
+        """Whether a model may take bytes of a device: not claimed by another, nor kept for one that starves."""
+        claimant = self._claims.get(device, model)
+        if claimant != model and not starving:
+            if self._queue.waits_for(claimant) and self._ledger.get(claimant) is None:
+                return False
+            self._give_claim_up(claimant)
+        blocker = self._places.starving(device, model)
+        return blocker is None or blocker.model == model or blocker.ready_order > self._queue.oldest(model).ready_order
+
+    def _victims(self, device: str, model: Model, node: Node, *, starving: bool) -> Sequence[Replica] | None:
+        """Return what has to go: nothing if enough is going already, None if there is no way."""
+        need_bytes = model.footprint_bytes - self._ledger.free_bytes(device)
+        need_bytes -= sum(r.bytes for r in self._ledger.on(device) if r.state == "evicting")
+        if need_bytes <= 0:
+            return ()
+        return choose_victims(self._candidates(device, node, starving=starving), need_bytes) or None
+
+    def _candidates(self, device: str, node: Node, *, starving: bool) -> Iterator[Victim]:
+        for replica in self._ledger.on(device):
+            name = replica.model.name
+            if not replica.evictable or (self._queue.waits_for(name) and not starving):
+                continue
+            following = self._demand.next_node(name)
+            reload_s = self._reload_s(name, device)
+            if following is not None and not starving and self._is_worth_waiting(node, following, reload_s):
+                continue
+            idle_s = math.inf if following is None else following.expected_s - self._now_s
+            yield Victim(replica, idle_s, reload_s, self.credits.of(name))
+
+    def _is_worth_waiting(self, node: Node, following: Node, reload_s: float) -> bool:
+        """Whether a node should let another, which is about to need the replica, go first; asks to be woken if so."""
+        patience_s = self._hysteresis * reload_s
+        until_s = node.since_s + patience_s
+        if until_s <= self._now_s or not self._is_imminent(following):
+            return False
+        if node.planned_s is not None and following.planned_s is not None:
+            soon = following.expected_s < node.expected_s
+        else:
+            soon = following.expected_s - self._now_s < patience_s
+        if soon and self.deferred_until_s < until_s:
+            self.deferred_until_s = until_s
+            self._commands.append(ev.WakeAt(until_s))
+        return soon
+
+    def _is_imminent(self, node: Node) -> bool:
+        """Whether a node waits only for what is running now."""
+        run = self._graph.runs[node.key[0]]
+        parents = (run.nodes[parent] for _, parent in node.parents)
+        return all(parent.ended or parent.state in {"running", "resolving"} for parent in parents)
+
+    def _cost_s(self, victims: Sequence[Replica] | None) -> float:
+        """Return the reload seconds that an eviction will bring about, as far as the open plans tell."""
+        return sum(self._reload_s(r.model.name, r.device) for r in victims or () if self._demand.of(r.model.name))
+
+    def _reload_s(self, model: str, device: str) -> float:
+        return self._models[model].load_s / self._ledger.devices[device].speed
+
+    def _prefetch(self, place: Place, touched: dict[str, None]) -> None:
+        """Load what later nodes will need into bytes that are free and nobody's, the soonest first."""
+        if not self._is_local(place):
+            return
+        waiting = self._of(place)
+        devices = [d for d in self._devices(place, touched) if d not in self._claims]
+        passed: list[tuple[float, str]] = []
+        while devices and len(passed) < _WIDTH and (entry := self._next_upcoming(waiting)) is not None:
+            heapq.heappop(waiting.upcoming)
+            if not self._load_into_free_bytes(self._models[entry[1]], devices, None):
+                passed.append(entry)
+        for entry in passed:
+            heapq.heappush(waiting.upcoming, entry)
+
+    # --- what to look at ---------------------------------------------------------------------------------------------
+
+    def _is_local(self, place: Place) -> bool:
+        return place.devices[0] in self._ledger.devices
+
+    def _of(self, place: Place) -> _Waiting:
+        if place not in self._waiting:
+            self._waiting[place] = _Waiting(roomiest=[(-self._ledger.free_bytes(d), d) for d in self._big(place)])
+            heapq.heapify(self._waiting[place].roomiest)
+        return self._waiting[place]
+
+    def _big(self, place: Place) -> Iterable[str]:
+        return place.devices if len(place.devices) > _WIDTH and self._is_local(place) else ()
+
+    def _devices(self, place: Place, touched: Iterable[str]) -> list[str]:
+        """Return the devices to look at: all of a few; of many those that changed, some idle ones, the roomiest."""
+        if len(place.devices) <= _WIDTH:
+            return list(place.devices)
+        waiting = self._of(place)
+        some = dict.fromkeys(list(touched)[:_WIDTH])
+        some.update(dict.fromkeys(list(waiting.idle)[: _WIDTH // 2]))
+        while waiting.roomiest:
+            negative_free, device = waiting.roomiest[0]
+            free_bytes = self._ledger.free_bytes(device)
+            if free_bytes == -negative_free:
+                some[device] = None
+                break
+            heapq.heapreplace(waiting.roomiest, (-free_bytes, device))
+        return list(some)
+
+    def _note_idle(self, place: Place, touched: Iterable[str]) -> None:
+        if len(place.devices) <= _WIDTH:
+            return
+        idle = self._of(place).idle
+        for device in touched:
+            idle.pop(device, None)
+            if any(r.evictable and not self._queue.waits_for(r.model.name) for r in self._ledger.on(device)):
+                idle[device] = None
+
+    def _rank(self, model: str) -> tuple[float, int, str]:
+        node = self._queue.urgent(model)
+        urgency_s = priority(node.urgency_s, self._models[model].load_s)
+        return -urgency_s - node.priority * 1e9, node.ready_order, model
+
+    def _next_wanted(self, waiting: _Waiting) -> str | None:
+        """Return the absent model that the most urgent ready node waits for."""
+        heap = waiting.wanted
+        while heap:
+            model = heap[0][2]
+            if self._ledger.get(model) is not None or not self._queue.waits_for(model):
+                heapq.heappop(heap)
+            elif (rank := self._rank(model)) != heap[0]:
+                heapq.heapreplace(heap, rank)
+            else:
+                return model
+        return None
+
+    def _next_upcoming(self, waiting: _Waiting) -> tuple[float, str] | None:
+        """Return the absent model that a waiting node is expected to need first."""
+        heap = waiting.upcoming
+        while heap:
+            expected_s, model = heap[0]
+            absent = self._ledger.get(model) is None and self._may_load(model)
+            if absent and self._demand.next_use_s(model) == expected_s:
+                return heap[0]
+            heapq.heappop(heap)
+        return None
