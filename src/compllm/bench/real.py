@@ -29,6 +29,7 @@ from compllm.experts.embedded.backend import EmbeddedBackend
 _DEVICE = "cpu"
 _SLOTS = 4
 _WAIT_POLICY = "OMP_WAIT_POLICY"
+_NAIVE_PATIENCE = 12.0
 # Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
 _KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 64), "lookup": (8, 16), "summary": (8, 40)}
 _TOPICS = (
@@ -171,7 +172,8 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
 class Composition:
     """Seconds for the same queries on so many models, dispatched in three ways, and what was predicted for ours.
 
-    `equal_sequential` and `equal_naive` count the answers that are the same as the composed ones.
+    `naive_ended` says whether all at once ended within the patience that it was given; else `naive_s` is that patience.
+    `equal` counts the answers that are the same composed and one after another.
     """
 
     models: int
@@ -179,9 +181,9 @@ class Composition:
     composed_s: float
     sequential_s: float
     naive_s: float
+    naive_ended: bool
     predicted_s: float
-    equal_sequential: int
-    equal_naive: int
+    equal: int
 
     @property
     def over_sequential(self) -> float:
@@ -200,14 +202,12 @@ class Composition:
 
 
 async def measure_composition(models: int, queries: int = 24) -> Composition:
-    """Answer the queries in each way, warm; what is learned from the first passes predicts the composed one measured.
+    """Answer the queries in each way, warm; what is learned before predicts the composed pass that is measured.
 
     Raises:
         ConfigError: the runtime or the bundled model is not installed.
     """
-    asked = mixed_queries(queries)
-    naive, naive_s = await _naive(worker_team(models), asked)
-    team = worker_team(models)
+    asked, team = mixed_queries(queries), worker_team(models)
     scheduler = Scheduler(team.models, [team.device])
     async with Executor(scheduler, team.backends) as executor:
         await ask_composed(executor, "warm", asked, models)
@@ -220,30 +220,27 @@ async def measure_composition(models: int, queries: int = 24) -> Composition:
         began_s = time.monotonic()
         composed = await ask_composed(executor, "composed", asked, models)
         composed_s = time.monotonic() - began_s
-    equal_sequential, equal_naive = (sum(_same(composed, other)) for other in (apart, naive))
-    return Composition(models, queries, composed_s, sequential_s, naive_s, predicted, equal_sequential, equal_naive)
+    naive_s, ended = await _naive(worker_team(models), asked, _NAIVE_PATIENCE * composed_s)
+    equal = sum(answer.text == apart[number].text for number, answer in composed.items())
+    return Composition(models, queries, composed_s, sequential_s, naive_s, ended, predicted, equal)
 
 
-def _same(ours: Mapping[int, SubAnswer], theirs: Mapping[int, SubAnswer]) -> Iterator[bool]:
-    return (answer.text == theirs[number].text for number, answer in ours.items())
-
-
-async def _naive(team: WorkerTeam, queries: Sequence[Query]) -> tuple[dict[int, SubAnswer], float]:
-    """Send everything at once to plain servers; return the answers and the seconds that they took."""
-    answers: dict[int, SubAnswer] = {}
+async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) -> tuple[float, bool]:
+    """Send everything at once to plain servers; return the seconds until all is answered, and whether it ever was."""
 
     async def ask(query: Query) -> None:
-        command = ev.RunNode("naive", query.number, query.kind, query.model(len(team.models)), _DEVICE, 1)
-        answers[query.number] = await ask_model(team.backends[command.model], query, command)
+        model = query.model(len(team.models))
+        await ask_model(team.backends[model], query, ev.RunNode("naive", query.number, query.kind, model, _DEVICE, 1))
 
     try:
         with _default_waiting():
             for backend in team.backends.values():
                 await backend.load()
-        await _all_at_once(ask, queries[: len(team.models) * len(_KINDS)])
         began_s = time.monotonic()
-        await _all_at_once(ask, queries)
-        return answers, time.monotonic() - began_s
+        with anyio.move_on_after(patience_s):
+            await _all_at_once(ask, queries)
+            return time.monotonic() - began_s, True
+        return patience_s, False
     finally:
         for backend in team.backends.values():
             await backend.evict()
@@ -286,10 +283,12 @@ def _work_node(query: Query, models: int, duration_s: float) -> WorkNode:
 
 
 def format_composition(figures: Composition) -> str:
-    """Return the figures as a line for people."""
+    """Return the figures as lines for people."""
+    least = "" if figures.naive_ended else "at least "
     return (
-        f"{figures.models} models, {figures.queries} queries: composed {figures.composed_s:.2f} s "
-        f"(predicted {figures.predicted_s:.2f} s, off by {figures.prediction_error:.0%}), one after another "
-        f"{figures.sequential_s:.2f} s ({figures.over_sequential:.2f} x, {figures.equal_sequential} texts equal), "
-        f"all at once {figures.naive_s:.2f} s ({figures.over_naive:.2f} x, {figures.equal_naive} texts equal)"
+        f"{figures.models} models, {figures.queries} queries: composed {figures.composed_s:.2f} s, "
+        f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})\n"
+        f"  one after another {figures.sequential_s:.2f} s: {figures.over_sequential:.2f} x as long, "
+        f"{figures.equal} of the texts equal\n"
+        f"  all at once {least}{figures.naive_s:.2f} s: {least}{figures.over_naive:.2f} x as long"
     )

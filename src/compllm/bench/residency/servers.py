@@ -121,7 +121,7 @@ class Servers:
             case ev.NodeFailed() | ev.NodeCancelled() | ev.RunCancelled() | ev.ModelLoadFailed() | ev.ModelCrashed():
                 raise NotImplementedError(event)
         self._send()
-        self._start()
+        self._start(now_s)
         commands, self._commands = self._commands, []
         return commands
 
@@ -170,11 +170,9 @@ class Servers:
         replica = self.ledger.get(event.model)
         assert replica is not None  # noqa: S101 - it was loading or evicting
         if isinstance(event, ev.ModelEvicted):
-            self.ledger.release(replica)
+            self.ledger.release(replica, now_s)
         elif not self.ledger.confirm(replica, event.footprint_bytes, now_s):
             raise NotImplementedError(event)
-        else:
-            replica.owed_to = None
 
     def _send(self) -> None:
         """Send pending requests to their servers, first come first served, until one has to wait for room."""
@@ -204,7 +202,7 @@ class Servers:
             return True
         for device in model.devices:
             if self._has_room(model, device):
-                self.ledger.reserve(model, device, owed_to=name)
+                self.ledger.reserve(model, device, owed_to=None)
                 self._usage[name] = Usage(model, model.footprint_bytes, len(self.sent))
                 self._commands.append(ev.LoadModel(name, device))
                 return True
@@ -245,7 +243,7 @@ class Servers:
         self.ledger.begin_eviction(replica)
         self._commands.append(ev.EvictModel(replica.model.name, replica.device))
 
-    def _start(self) -> None:
+    def _start(self, now_s: float) -> None:
         """Start what the servers have slots and cores for, in the order in which it was sent."""
         while startable := [
             (queue[0].sent_at, replica)
@@ -254,6 +252,6 @@ class Servers:
         ]:
             _, replica = min(startable, key=lambda choice: choice[0])
             request = self._queues[replica.model.name].popleft()
-            self.ledger.lease(replica, request.key)
+            self.ledger.lease(replica, request.key, now_s)
             expert, model = request.candidate.expert, request.candidate.model
             self._commands.append(ev.RunNode(*request.key, expert, model, replica.device, attempt=1))
