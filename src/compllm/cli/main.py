@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compllm._version import __version__
-from compllm.cli import ask, bench, experts, init, plan, route, runs
+from compllm.cli import ask, bench, experts, init, plan, route, runs, simulate
 
 app = typer.Typer(
     name="compllm",
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("ask")(ask.ask)
 app.command("plan")(plan.plan)
 app.command("route")(route.route)
+app.command("simulate")(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(experts.app, name="experts")
 app.command("init")(init.init)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from compllm.core import events as ev
+from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
 from compllm.core.scheduler import Scheduler
-from compllm.core.simulation import SimulationResult, Truth, simulate
+from compllm.core.simulation import Failures, SimulationResult, Truth, simulate
+from compllm.core.simulation.truth import Luck
 from compllm.core.workload import Workload, WorkNode, WorkRun
 from compllm.errors import InvalidTransition, SchedulerStalledError
+from tests.core.simulation.brains import Script
 
 CPU = Device("cpu", 10)
 
@@ -99,15 +104,50 @@ def test_a_plan_may_still_be_written_while_its_first_nodes_run() -> None:
     assert result.runs[0].ended_s == 10.0
 
 
-class Script:
-    """A brain that says the same whatever happens."""
+def test_a_crash_loses_what_is_in_flight_and_the_node_is_tried_again_after_a_load() -> None:
+    truth = Truth(failures=Failures(crash_mean_s=3.0))
+    seed = next(s for s in itertools.count() if Luck(truth, s).life_s("a", 1) < 2.0 < Luck(truth, s).life_s("a", 2))
+    life_s = Luck(truth, seed).life_s("a", 1)
+    devices, models = [CPU], [model("a")]
+    workload = Workload((run("r", 0.0, node(1, "a", 2.0)),))
+    result = simulate(workload, models, devices, Scheduler(models, devices), truth, seed)
+    again_s = 2.0 + life_s + Backoff().first_s + 2.0
+    assert [(a.end, a.number, a.started_s) for a in result.attempts] == [("lost", 1, 2.0), ("completed", 2, again_s)]
+    assert [(s.end, s.busy_s) for s in result.stays] == [("crashed", pytest.approx(life_s)), ("kept", 2.0)]
+    assert result.runs[0].end == "answered"
 
-    def __init__(self, *commands: ev.Command) -> None:
-        self._commands = list(commands)
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        commands, self._commands = self._commands, []
-        return commands
+def test_a_model_that_is_larger_than_it_says_is_booked_with_what_it_holds() -> None:
+    truth = Truth(failures=Failures(larger=1.0, growth=1.5))
+    result = play([run("r", 0.0, node(1, "a", 1.0))], [model("a", 4)], truth=truth)
+    assert result.memory("cpu") == [(0.0, 4), (2.0, 6)]
+
+
+def test_a_model_that_turns_out_larger_than_its_device_is_given_up() -> None:
+    truth = Truth(failures=Failures(larger=1.0, growth=1.5))
+    result = play([run("r", 0.0, node(1, "a", 1.0))], [model("a", 8)], truth=truth)
+    assert [(r.end, r.completed) for r in result.runs] == [("failed", 0)]
+    # 12 bytes never fit into 10: not with 8 reserved, not with 8 * 1.25; for the third time more would be asked for.
+    assert [(s.end, s.reserved_bytes, s.loaded_s) for s in result.stays] == [("failed", 8, None), ("failed", 10, None)]
+
+
+def test_a_caller_who_leaves_cancels_the_run() -> None:
+    result = play([run("r", 0.0, node(1, "a", 9.0))], [model("a")], truth=Truth(failures=Failures(cancelled=1.0)))
+    assert [(r.end, r.completed) for r in result.runs] == [("cancelled", 0)]
+    assert result.runs[0].ended_s == Luck(Truth(failures=Failures(cancelled=1.0)), 0).leaves_after_s("r", 9.0) < 9.0
+
+
+def test_a_node_that_fails_for_good_leaves_a_gap() -> None:
+    truth = Truth(failures=Failures(nodes=1.0, retryable=0.0))
+    runs = [run("r", 0.0, node(1, "a", 1.0), node(2, "far", 1.0))]
+    result = play(runs, [model("a"), Model("far")], truth=truth)
+    assert [(r.end, r.completed) for r in result.runs] == [("failed", 0)]
+    assert {a.end for a in result.attempts} == {"failed"}
+
+
+def test_a_faster_device_divides_loads_and_durations() -> None:
+    result = play([run("r", 0.0, node(1, "a", 3.0))], [model("a")], [Device("cpu", 10, speed=2.0)])
+    assert times(result) == {("r", 1): (1.0, 2.5)}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from compllm.core.simulation.machines import Machines
 from compllm.core.simulation.result import FinishedRun, RunEnd, SimulationResult
 from compllm.core.simulation.truth import Luck, Truth
 from compllm.core.workload import Workload, WorkNode, WorkRun
-from compllm.errors import InvalidTransition, SchedulerStalledError
+from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
 
 
 class Brain(Protocol):
@@ -105,11 +105,18 @@ class _Simulation:
     def _arrive(self, spec: WorkRun) -> None:
         self._to_come -= 1
         run = self._open[spec.id] = _Run(spec, {node.id: node for node in spec.nodes})
+        deadline_s = None if spec.deadline_s is None else spec.at_s + spec.deadline_s
+        try:
+            self._dispatch(ev.RunOpened(spec.id, spec.user, spec.priority, deadline_s))
+        except QueueFullError:
+            run.cancelled = "refused"
+            self._finish(self._open.pop(spec.id))
+            return
         closed_s = max([spec.closed_s, *(node.added_s for node in spec.nodes)])
         for node in spec.nodes:
             self._when_open(run, node.added_s, _node_added(spec, node))
         self._when_open(run, closed_s, ev.PlanClosed(spec.id))
-        self._cancel_after(run, spec.deadline_s or math.inf, "late")
+        self._cancel_after(run, math.inf if spec.deadline_s is None else spec.deadline_s, "late")
         self._cancel_after(run, self._luck.leaves_after_s(spec.id, spec.critical_path_s), "cancelled")
 
     def _when_open(self, run: _Run, after_s: float, event: ev.NodeAdded | ev.PlanClosed) -> None:
@@ -159,7 +166,7 @@ class _Simulation:
         run = self._open.get(command.run)
         if run is not None and run.cancelled is None:
             node = run.nodes[command.node]
-            self._dispatch(ev.NodeRouted(command.run, node.id, "", _assignment(node), _told_s(node)))
+            self._dispatch(ev.NodeRouted(command.run, node.id, "", _assignment(node), node.estimate_s))
 
     def _finish(self, run: _Run) -> None:
         spec, completed = run.spec, run.completed
@@ -180,11 +187,7 @@ class _Simulation:
 
 def _node_added(run: WorkRun, node: WorkNode) -> ev.NodeAdded:
     final = not node.parents
-    return ev.NodeAdded(run.id, node.id, "", node.parents, _assignment(node), final, duration_s=_told_s(node))
-
-
-def _told_s(node: WorkNode) -> float:
-    return node.duration_s if node.estimate_s is None else node.estimate_s
+    return ev.NodeAdded(run.id, node.id, "", node.parents, _assignment(node), final, duration_s=node.estimate_s)
 
 
 def _assignment(node: WorkNode) -> Assignment:

@@ -84,7 +84,7 @@ class Machines:
         self.attempts: list[Attempt] = []
         self.stays: list[Stay] = []
         self._models = {model.name: model for model in models}
-        self._places = {device.name: _Place(device.name, device.capacity_bytes) for device in devices}
+        self._places = {device.name: _Place(device.name, device.capacity_bytes, device.speed) for device in devices}
         self._truth, self._luck, self._agenda, self._report = truth, luck, agenda, report
         self._estimate_bytes = {model.name: model.footprint_bytes for model in self._models.values()}
         self._loads: Counter[str] = Counter()
@@ -232,6 +232,7 @@ class Machines:
             "",
             request.command.expert,
             request.command.model,
+            prompt_tokens=tokens,
             completion_tokens=tokens,
             ttft_s=elapsed_s * _TTFT_SHARE,
             elapsed_s=elapsed_s,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,16 +85,17 @@ class SimulationResult:
 
     def memory(self, device: str) -> list[tuple[float, int]]:
         """Return the bytes held on a device as steps: each value holds from its time on; O(stays log stays)."""
-        change_bytes: defaultdict[float, int] = defaultdict(int)
-        for stay in self.stays:
-            if stay.device == device:
-                for at_s, more_bytes in _changes(stay):
-                    change_bytes[at_s] += more_bytes
-        held_bytes, steps = 0, []
-        for at_s in sorted(change_bytes):
-            held_bytes += change_bytes[at_s]
-            steps.append((at_s, held_bytes))
-        return steps
+        return memory_steps(stay for stay in self.stays if stay.device == device)
+
+
+def memory_steps(stays: Iterable[Stay]) -> list[tuple[float, int]]:
+    """Return the bytes that stays hold together as steps: each value holds from its time on; O(n log n)."""
+    change_bytes: defaultdict[float, int] = defaultdict(int)
+    for stay in stays:
+        for at_s, more_bytes in _changes(stay):
+            change_bytes[at_s] += more_bytes
+    times_s = sorted(change_bytes)
+    return list(zip(times_s, itertools.accumulate(change_bytes[at_s] for at_s in times_s), strict=True))
 
 
 def _changes(stay: Stay) -> Iterator[tuple[float, int]]:

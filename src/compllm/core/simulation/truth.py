@@ -45,11 +45,12 @@ class Outcome:
 class Truth:
     """What durations, loads and sharing really are.
 
-    `curves`: throughput of a model with k requests in flight relative to one, at place k - 1; without one, requests do
-    not slow each other down. `co_run`: by device, the speed of each computing replica when k of them compute, at place
-    k - 1; without one they do not slow each other down either (the cores rule is the scheduler's). Beyond a curve's end
-    its last value holds. `noise`: standard deviation of the logarithm of durations and load times around what the
-    workload and the models say. `loads_share`: whether loads on one device share its bandwidth.
+    `curves`: throughput of a model with k requests in flight relative to one, at place k - 1; without one its own
+    holds, and without that requests do not slow each other down. `co_run`: by device, the speed of each computing
+    replica when k of them compute, at place k - 1; without one they do not slow each other down either (the cores rule
+    is the scheduler's). Beyond a curve's end its last value holds. `noise`: standard deviation of the logarithm of
+    durations and load times around what workload and models say. `loads_share`: whether loads on one device share its
+    bandwidth. `resolve_s`: what it takes to route a dependent node.
     """
 
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Truth:
 
     def request_rate(self, model: Model, requests: int) -> float:
         """Return how fast each of so many requests progresses on one replica, relative to one alone."""
-        curve = self.curves.get(model.name, ())
+        curve = self.curves.get(model.name, model.curve)
         return curve[min(requests, len(curve)) - 1] / requests if curve and requests else 1.0
 
     def replica_rate(self, device: str, computing: int) -> float:
