@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 
@@ -21,7 +22,7 @@ from compllm.core.ledger import Device, Model
 from compllm.core.routing import Assignment, Candidate
 from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import Truth, simulate
-from compllm.core.workload import WorkNode, Workload, WorkRun
+from compllm.core.workload import Workload, WorkNode, WorkRun
 from compllm.executor import Executor
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
@@ -246,7 +247,7 @@ async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) 
             await backend.evict()
 
 
-async def _all_at_once(ask: Callable[[Query], Awaitable[None]], queries: Sequence[Query]) -> None:
+async def _all_at_once(ask: Callable[[Query], Coroutine[Any, Any, None]], queries: Sequence[Query]) -> None:
     async with anyio.create_task_group() as requests:
         for query in queries:
             requests.start_soon(ask, query)

@@ -126,12 +126,31 @@ def format_residency(report: ResidencyReport) -> str:
         )
     lines.append(f"Belady's rule on our own order needs {sum(t.own_order_s for t in report.traces):.0f} s of loading.")
     lines.append(f"{'ours over ...':34} {'together':>9} {'median':>7} {'p90':>7} {'worst':>7}")
-    for other in (LRU, CLAIRVOYANT):
-        lines.append(_ratios(f"load s of {other}", report, lambda f: f.load_s, other, report.load_ratio(other)))
-    lines.append(_ratios(f"p50 of {LRU}", report, lambda f: f.p50_s, LRU))
-    lines.append(_ratios(f"p95 of {LRU}", report, lambda f: f.p95_s, LRU))
-    lines.append(f"{'load s of Belady on our order':34} {report.own_order_ratio:9.3f}")
+    lines += [
+        *(
+            _ratios(f"load s of {other}", report, lambda f: f.load_s, other, report.load_ratio(other))
+            for other in (LRU, CLAIRVOYANT)
+        ),
+        _ratios(f"p50 of {LRU}", report, lambda f: f.p50_s, LRU),
+        _ratios(f"p95 of {LRU}", report, lambda f: f.p95_s, LRU),
+        f"{'load s of Belady on our order':34} {report.own_order_ratio:9.3f}",
+    ]
     return "\n".join(lines)
+
+
+def format_traces(report: ResidencyReport) -> str:
+    """Return a line for each trace: ours over LRU, over Belady, and over Belady on our own order; latencies of LRU."""
+    return "\n".join(map(_trace_line, report.traces))
+
+
+def _trace_line(trace: TraceFigures) -> str:
+    ours, other = trace.brains[OURS], trace.brains[LRU]
+    load_ratios = (trace.ratio(lambda f: f.load_s, LRU), trace.ratio(lambda f: f.load_s, CLAIRVOYANT))
+    return (
+        f"{trace.seed:3} {'skewed' if trace.skewed else 'uniform':7} {trace.share:.2f} fits, load s over LRU "
+        f"{load_ratios[0]:.2f}, Belady {load_ratios[1]:.2f}, own order {ours.load_s / trace.own_order_s:.2f}; "
+        f"p50 {ours.p50_s:.1f} (LRU {other.p50_s:.1f}) p95 {ours.p95_s:.1f} ({other.p95_s:.1f})"
+    )
 
 
 def _ratios(

@@ -13,6 +13,7 @@ a bout that covers a pause only wastes cores, so that the optimum is that of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from compllm.bench.residency.instances import Instance
@@ -23,7 +24,7 @@ from compllm.core.workload import WorkNode
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, IntVar
 
-_TICKS_PER_S = 1
+_TICKS_PER_S = 2  # a whole second takes half a second on a device of twice the speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class _Builder:
 
     def _add_model(self, model: Model, nodes: list[WorkNode]) -> None:
         bouts = self.bouts[model.name] = [self._bout(model, n) for n in range(len(nodes))]
-        for earlier, later in zip(bouts, bouts[1:], strict=False):
+        for earlier, later in pairwise(bouts):
             self._follow(earlier, later)
         if bouts:
             self.program.add_implication(bouts[0].present, bouts[0].loads)
@@ -97,8 +98,9 @@ class _Builder:
     def _bout(self, model: Model, number: int) -> _Bout:
         name = f"{model.name}.{number}"
         on = {device: self.program.new_bool_var(f"{name}@{device}") for device in model.devices}
-        flags = [self.program.new_bool_var(f"{name} {word}") for word in ("present", "loads")]
-        bout = _Bout(self._time(f"{name} held"), self._time(f"{name} began"), self._time(f"{name} ended"), *flags, on)
+        present, loads = (self.program.new_bool_var(f"{name} {word}") for word in ("present", "loads"))
+        held, began, ended = (self._time(f"{name} {word}") for word in ("held", "began", "ended"))
+        bout = _Bout(held, began, ended, present, loads, on)
         self.program.add(sum(on.values()) == bout.present)
         self.program.add(bout.held <= bout.began)
         self.program.add(bout.began <= bout.ended)
@@ -114,7 +116,7 @@ class _Builder:
 
     def _add_load(self, model: Model, bout: _Bout) -> None:
         for device, here in bout.on.items():
-            load = _ticks(model.load_s / self._speed(device))
+            load = _ticks(model.load_s / self.speed(device))
             self.program.add(bout.began >= bout.held + load).only_enforce_if([here, bout.loads])
 
     def _add_service(self, node: WorkNode, bout: _Bout, chosen: IntVar) -> None:
@@ -123,7 +125,7 @@ class _Builder:
         self.program.add(began >= bout.began).only_enforce_if(chosen)
         self.program.add(ended <= bout.ended).only_enforce_if(chosen)
         for device, here in bout.on.items():
-            length = _ticks(node.duration_s / self._speed(device))
+            length = _ticks(node.duration_s / self.speed(device))
             self.program.add(ended == began + length).only_enforce_if([chosen, here])
 
     def _add_device(self, device: Device) -> None:
@@ -147,8 +149,9 @@ class _Builder:
         began, ended = self.began[node.id], self.ended[node.id]
         return self.program.new_interval_var(began, self._time("length"), ended, "")
 
-    def _speed(self, device: str) -> float:
-        return 1.0
+    def speed(self, device: str) -> float:
+        """Return what times on the device are divided by."""
+        return next(each.speed for each in self.instance.devices if each.name == device)
 
     def _time(self, name: str) -> IntVar:
         return self.program.new_int_var(0, self.horizon, name)
@@ -187,7 +190,8 @@ def _read(builder: _Builder, solver: Any, *, proved: bool) -> Solution:
             device = next(name for name, here in bout.on.items() if solver.value(here))
             held_s, ended_s = (solver.value(time) / _TICKS_PER_S for time in (bout.held, bout.ended))
             if solver.value(bout.loads):
-                stays.append(Stay(model.name, device, held_s, held_s + model.load_s, ended_s))
+                load_s = model.load_s / builder.speed(device)
+                stays.append(Stay(model.name, device, held_s, held_s + load_s, ended_s))
             else:
                 stays[-1] = replace(stays[-1], evicted_s=ended_s)
     for node in builder.instance.run.nodes:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from compllm.bench.residency.exact import Solution, solve
 from compllm.bench.residency.instances import Instance, small_instance
@@ -77,7 +78,7 @@ def measure_gaps(
 
 def _gap(instance: Instance, brain: BrainFactory, cache_dir: Path | None, limit_s: float) -> Gap:
     ours = schedule_online(instance, brain)
-    optimum = _optimum(instance, cache_dir, limit_s)
+    optimum = _optimum(instance, ours.makespan_s, cache_dir, limit_s)
     _expect_valid(instance, optimum.schedule)
     if optimum.proved and optimum.schedule.makespan_s > ours.makespan_s + 1e-6:
         raise InvalidTransition(f"instance {instance.seed}: the optimum is longer than a schedule that exists")
@@ -112,13 +113,13 @@ def _expect_valid(instance: Instance, schedule: Schedule) -> None:
         raise InvalidTransition(f"instance {instance.seed}: {'; '.join(faults)}")
 
 
-def _optimum(instance: Instance, cache_dir: Path | None, limit_s: float) -> Solution:
+def _optimum(instance: Instance, known_s: float, cache_dir: Path | None, limit_s: float) -> Solution:
     """Return the optimum, from the cache when this very instance is there."""
     digest = hashlib.sha256(_essence(instance).encode()).hexdigest()[:16]
     file = cache_dir / f"optimum-{instance.seed}-{digest}.json" if cache_dir else None
     if file is not None and file.exists():
         return _solution(json.loads(file.read_text()))
-    solution = solve(instance, limit_s=limit_s)
+    solution = solve(instance, known_s=known_s, limit_s=limit_s)
     if file is not None and solution.proved:
         file.write_text(json.dumps(asdict(solution)))
     return solution
@@ -127,12 +128,12 @@ def _optimum(instance: Instance, cache_dir: Path | None, limit_s: float) -> Solu
 def _essence(instance: Instance) -> str:
     """Return what the optimum depends on."""
     models = [(m.name, m.footprint_bytes, m.slots, m.threads, m.devices, m.load_s) for m in instance.models]
-    devices = [(d.name, d.capacity_bytes, d.cores) for d in instance.devices]
+    devices = [(d.name, d.capacity_bytes, d.cores, d.speed) for d in instance.devices]
     nodes = [(n.id, n.parents, n.model, n.duration_s) for n in instance.run.nodes]
     return repr((models, devices, nodes))
 
 
-def _solution(record: dict[str, object]) -> Solution:
+def _solution(record: dict[str, Any]) -> Solution:
     schedule = record["schedule"]
     placed = tuple(Placed(**each) for each in schedule["placed"])
     stays = tuple(Stay(**each) for each in schedule["stays"])

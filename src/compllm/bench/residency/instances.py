@@ -13,7 +13,7 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What is to be scheduled, on what; `seed` names it. All times are whole seconds, which floats hold exactly."""
+    """What is to be scheduled, on what; `seed` names it. All times are whole seconds."""
 
     seed: int
     models: tuple[Model, ...]

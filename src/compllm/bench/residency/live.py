@@ -111,10 +111,11 @@ async def _measure(
 
 async def _sample(held_bytes: list[int]) -> None:
     """Note again and again what all workers below this process hold, shared pages counted in each."""
-    me = psutil.Process()
+    me, next_s = psutil.Process(), anyio.current_time()
     while True:
         held_bytes.append(sum(map(_resident_bytes, me.children(recursive=True))))
-        await anyio.sleep(_SAMPLE_S)
+        next_s = max(next_s + _SAMPLE_S, anyio.current_time())
+        await anyio.sleep_until(next_s)
 
 
 def _resident_bytes(worker: psutil.Process) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compllm.bench.residency.instances import Instance
-from compllm.core.ledger import Device
 from compllm.core.simulation import SimulationResult
 
 _SLACK_S = 1e-9
@@ -79,7 +78,7 @@ def _wrong_lengths(instance: Instance, schedule: Schedule) -> Iterator[str]:
     if sorted(times) != sorted(node.id for node in instance.run.nodes) or len(times) != len(schedule.placed):
         yield "not every node runs exactly once"
         return
-    speed = {device.name: getattr(device, "speed", 1.0) for device in instance.devices}
+    speed = {device.name: device.speed for device in instance.devices}
     for node in instance.run.nodes:
         mine = times[node.id]
         if abs(mine.ended_s - mine.began_s - node.duration_s / speed[mine.device]) > _SLACK_S:
@@ -90,7 +89,7 @@ def _wrong_lengths(instance: Instance, schedule: Schedule) -> Iterator[str]:
 
 def _wrong_stays(instance: Instance, schedule: Schedule) -> Iterator[str]:
     models = {model.name: model for model in instance.models}
-    speed = {device.name: getattr(device, "speed", 1.0) for device in instance.devices}
+    speed = {device.name: device.speed for device in instance.devices}
     for stay in schedule.stays:
         if stay.loaded_s - stay.load_began_s < models[stay.model].load_s / speed[stay.device] - _SLACK_S:
             yield f"{stay.model} loads in {stay.loaded_s - stay.load_began_s} s"

@@ -10,7 +10,7 @@ leave (`policies`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -24,8 +24,8 @@ from compllm.core.routing import Candidate
 class Usage:
     """What a server knows of a model in memory.
 
-    `loaded_at`, `used_at`: the number of requests sent by then. `uses`: requests since it was loaded, `uses_ever`: since
-    the server began. `age`: the value of the last victim when it was last used.
+    `loaded_at`, `used_at`: the number of requests sent by then. `uses`: requests since it was loaded, `uses_ever`:
+    since the server began. `age`: the value of the last victim when it was last used.
     """
 
     model: Model

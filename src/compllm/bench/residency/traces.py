@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from compllm.core.ledger import Device, Model
-from compllm.core.workload import Mix, Workload, random_workload
+from compllm.core.workload import Mix, Shape, Workload, random_workload
 
 GIB = 2**30
 # Plans of several sub-queries; weights of their shapes.
-_SHAPES = MappingProxyType({"chain": 0.2, "fan": 0.3, "diamond": 0.2, "layered": 0.3})
+_SHAPES: Mapping[Shape, float] = MappingProxyType({"chain": 0.2, "fan": 0.3, "diamond": 0.2, "layered": 0.3})
 _LEAST_NODES, _MOST_NODES = 3, 12
 _MEAN_NODES = 7.5
 _LOAD_GIB_PER_S = 1.5
