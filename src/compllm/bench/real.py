@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -139,9 +140,9 @@ async def ask_composed(executor: Executor, run: str, queries: Sequence[Query], m
 
 @dataclass(frozen=True, slots=True)
 class WorkerTeam:
-    """Some workers of the bundled model, and the device that they share."""
+    """Some workers, and the device that they share."""
 
-    backends: Mapping[str, EmbeddedBackend]
+    backends: Mapping[str, Backend]
     models: tuple[Model, ...]
     device: Device
 
@@ -202,13 +203,15 @@ class Composition:
         return abs(self.predicted_s - self.composed_s) / self.composed_s
 
 
-async def measure_composition(models: int, queries: int = 24) -> Composition:
+async def measure_composition(
+    models: int, queries: int = 24, build: Callable[[int], WorkerTeam] = worker_team
+) -> Composition:
     """Answer the queries in each way, warm; what is learned before predicts the composed pass that is measured.
 
     Raises:
         ConfigError: the runtime or the bundled model is not installed.
     """
-    asked, team = mixed_queries(queries), worker_team(models)
+    asked, team = mixed_queries(queries), build(models)
     scheduler = Scheduler(team.models, [team.device])
     async with Executor(scheduler, team.backends) as executor:
         await ask_composed(executor, "warm", asked, models)
@@ -221,7 +224,7 @@ async def measure_composition(models: int, queries: int = 24) -> Composition:
         began_s = time.monotonic()
         composed = await ask_composed(executor, "composed", asked, models)
         composed_s = time.monotonic() - began_s
-    naive_s, ended = await _naive(worker_team(models), asked, _NAIVE_PATIENCE * composed_s)
+    naive_s, ended = await _naive(build(models), asked, _NAIVE_PATIENCE * composed_s)
     equal = sum(answer.text == apart[number].text for number, answer in composed.items())
     return Composition(models, queries, composed_s, sequential_s, naive_s, ended, predicted, equal)
 
@@ -273,8 +276,7 @@ def predicted_s(scheduler: Scheduler, team: WorkerTeam, queries: Sequence[Query]
     curves = {model.name: [learned.speedup(model.name, n + 1) for n in range(model.slots)] for model in models}
     co_run = {_DEVICE: [learned.corun(_DEVICE, n + 1) for n in range(count)]}
     nodes = (_work_node(query, count, learned.duration_s(query.expert(count))) for query in queries)
-    brain = Scheduler(models, [team.device])
-    brain.estimates.restore(learned.dump())
+    brain = Scheduler(models, [team.device], estimates=deepcopy(learned))
     workload = Workload((WorkRun("rest", 0.0, tuple(nodes)),))
     return simulate(workload, models, [team.device], brain, Truth(curves=curves, co_run=co_run)).ended_s
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -70,14 +70,16 @@ class LiveReport:
     lru: LiveFigures
 
 
-async def measure_swapping(queries: int = 40, interval_s: float = 1.5) -> LiveReport:
+async def measure_swapping(
+    queries: int = 40, interval_s: float = 1.5, build: Callable[[int, int | None], WorkerTeam] = worker_team
+) -> LiveReport:
     """Let runs of four queries arrive at intervals, for three models of which two fit; ours first, then LRU.
 
     Raises:
         ConfigError: the runtime or the bundled model is not installed.
     """
-    budget_bytes = _FIT * worker_team(1).models[0].footprint_bytes
-    team = worker_team(_MODELS, budget_bytes)
+    budget_bytes = _FIT * build(1, None).models[0].footprint_bytes
+    team = build(_MODELS, budget_bytes)
     asked = mixed_queries(queries)
     ours = await _measure("ours", team, Scheduler(team.models, [team.device]), asked, interval_s)
     by_lru = await _measure("LRU", team, Servers(team.models, [team.device], lru), asked, interval_s)

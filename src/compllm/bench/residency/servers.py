@@ -89,7 +89,7 @@ class Servers:
         self.ledger = Ledger(devices)
         self.sent: list[str] = []
         self._policy = policy
-        self._most_models = len(models) if most_models is None else most_models
+        self.most_models = len(models) if most_models is None else most_models
         self._runs: dict[str, _Run] = {}
         self._pending: deque[_Request] = deque()
         self._queues: dict[str, deque[_Request]] = {name: deque() for name in self.models}
@@ -211,13 +211,13 @@ class Servers:
         return False
 
     def _has_room(self, model: Model, device: str) -> bool:
-        return len(self._usage) < self._most_models and model.footprint_bytes <= self.ledger.free_bytes(device)
+        return len(self._usage) < self.most_models and model.footprint_bytes <= self.ledger.free_bytes(device)
 
     def _make_room(self, model: Model) -> None:
         """Evict idle models of the first device where they suffice, the least valuable first."""
         for device in model.devices:
             need_bytes = model.footprint_bytes - self.ledger.free_bytes(device)
-            need_places = len(self._usage) + 1 - self._most_models
+            need_places = len(self._usage) + 1 - self.most_models
             victims: list[Replica] = []
             for replica in sorted(self._idle(device), key=self._value):
                 if need_bytes <= 0 and need_places <= 0:
