@@ -40,7 +40,7 @@ class Pace:
     steps: int
     budget_s: float
     report_steps: int = 10
-    measure_s: float = 300.0
+    measure_s: float = 600.0
     save_s: float = 180.0
 
     def progress(self, position: Position) -> float:
@@ -149,7 +149,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--heldout", type=Path, help="rows to measure the loss on every five minutes")
+    parser.add_argument("--heldout", type=Path, help="rows to measure the loss on every ten minutes")
     parser.add_argument("--heldout-rows", type=int, default=100, help="how many of them at most")
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")

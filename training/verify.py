@@ -8,7 +8,9 @@ Needs the extras `embedded` and `train`. Exits with 1 when fewer of the answers 
 from __future__ import annotations
 
 import argparse
+import os
 import random
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ def trained_answers(checkpoint: Path, prompts: list[str], max_tokens: int) -> li
 
 def exported_answers(adapter: Path, prompts: list[str], max_tokens: int) -> list[str]:
     """Return what llama.cpp generates with the F16 weights and the exported adapter."""
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # before llama.cpp comes: its threads shall not wait by spinning
     import xllamacpp
 
     params, lora = xllamacpp.CommonParams(), xllamacpp.CommonAdapterLoraInfo()
@@ -45,6 +50,10 @@ def exported_answers(adapter: Path, prompts: list[str], max_tokens: int) -> list
     params.model.path = str(bundled_weights(load_settings().cache_dir))
     params.lora_adapters = [lora]
     params.n_ctx, params.n_parallel, params.fit_params = 2048, 1, False
+    params.api_keys, params.verbosity = (
+        [secrets.token_hex()],
+        1,
+    )  # the server opens a port, which nobody else should use
     server = xllamacpp.Server(params)
 
     def answer(prompt: str) -> str:
