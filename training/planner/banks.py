@@ -5,16 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from compllm.planner.language import parse_plan
 from training.planner.examples import Example, Question
-
-BANKS = Path(__file__).parent / "banks"
+from training.planner.wordings import ended, load, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +46,6 @@ class Field:
         return [Question(ended(text), self.tag) for text in [*self.plain, *filled]]
 
 
-def ended(text: str) -> str:
-    """Return a text with a mark at its end: imperatives get a full stop."""
-    return text if text[-1] in "?.!" else text + "."
-
-
-@cache
-def load(name: str) -> Any:
-    """Return the content of a bank."""
-    return yaml.safe_load((BANKS / f"{name}.yaml").read_text(encoding="utf-8"))
-
-
 def fields() -> list[Field]:
     """Return the fields with their questions."""
     return [Field(tag, bank["ask"], bank["of"], bank["plain"]) for tag, bank in load("fields").items()]
@@ -84,11 +68,6 @@ def web(rng: random.Random, *, held_out: bool, share: float = 0.15) -> Web:
         for kind, by_tag in bank["attributes"].items()
     }
     return Web(names, relations, attributes)
-
-
-def split(text: str) -> list[str]:
-    """Return the alternatives of a text like `a | b`."""
-    return [part.strip() for part in text.split("|")]
 
 
 def written(path: Path, shape: str = "written") -> list[Example]:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 
 from training.planner.banks import Relation, Web
-from training.planner.examples import Example, Question, bare, plan_of, small
+from training.planner.examples import Example, Question, plan_of
+from training.planner.wordings import bare, small, wordings
 
 # Fields whose experts know the lives of their people: a question about such a person stays with them.
 _LIVES = frozenset(("film and television", "music", "sports", "art", "literature", "science", "business"))
@@ -18,17 +19,7 @@ _PRONOUNS = {
     "city": ("it", "that city", "this city"),
     "year": ("that year", "the same year"),
 }
-_NAMES = ("X", "X", "X", "Y", "A", "Z", "P", "N", "the answer", "that")
-_LET = (
-    "Let {n} be the answer to this: {a} Now, {b}", "Let {n} be the answer to this: {a} Then, {b}",
-    "Let {n} be the answer to the following question: {a} Now, {b}", "Call the answer to this question {n}: {a} {B}",
-    "Suppose {n} is the answer to \"{a}\" {B}", "{n} is the answer to this question: {a} {B}", "First find {n}: {a} Now, {b}",
-    "{a} Call it {n}. {B}", "{a} Call the answer {n}. Now, {b}", "Answer this first and call it {n}: {a} Next, {b}",
-    "Given that {n} is the answer to the question \"{a}\", {b}", "Take {n} to be the answer to this: {a} Now, {b}",
-    "Let {n} denote the answer to: {a} With that, {b}", "Say {n} is the answer to this: {a} So, {b}",
-    "Find the answer to this and call it {n}: {a} Using it, {b}", "{a} Let {n} be the answer. {B}",
-)  # fmt: skip
-_ASKED = ("", "", "", "", "", "", "Tell me: ", "Do you know ", "Can you tell me ", "I want to know: ", "Please tell me ")
+_LETTERS = "XXXXXXYYABCZPNQR"
 
 
 def bridge(web: Web, rng: random.Random, *, hops: int) -> Example:
@@ -40,28 +31,24 @@ def bridge(web: Web, rng: random.Random, *, hops: int) -> Example:
     return Example(text, plan_of(steps), "compllm", f"bridge-{hops + 1}")
 
 
-def chain(web: Web, rng: random.Random, *, hops: int, number: int = 0) -> tuple[str, list[Question], str]:
-    """Return a noun phrase over `hops` relations from a random name, its steps (numbered on from `number`), its kind."""
+def chain(web: Web, rng: random.Random, *, hops: int) -> tuple[str, list[Question], str]:
+    """Return a noun phrase over `hops` relations from a random name, its steps, and its kind."""
     kind = rng.choice([kind for kind in web.names if kind in web.relations])
     phrase, steps, tag = rng.choice(list(web.names[kind])), list[Question](), "history"
     while len(steps) < hops:
         relation = _next(web, rng, kind, last=len(steps) + 1 == hops)
         if relation is None:
-            return chain(web, rng, hops=hops, number=number)
+            return chain(web, rng, hops=hops)
         noun, question = rng.choice(relation.phrases)
         tag = _lives(relation.tag, kind, tag)
-        steps.append(Question(question.replace("{x}", f"#{number + len(steps)}" if steps else phrase), tag))
+        steps.append(Question(question.replace("{x}", f"#{len(steps)}" if steps else phrase), tag))
         phrase, kind = noun.replace("{x}", phrase), relation.target
     return phrase, steps, kind
 
 
 def _next(web: Web, rng: random.Random, kind: str, *, last: bool) -> Relation | None:
     """Return a relation from here; one that leads on unless it is the last."""
-    found = [
-        relation
-        for relation in web.relations.get(kind, ())
-        if last or relation.target in web.relations
-    ]
+    found = [relation for relation in web.relations.get(kind, ()) if last or relation.target in web.relations]
     return rng.choice(found) if found else None
 
 
@@ -75,7 +62,7 @@ def ask_of(web: Web, rng: random.Random, kind: str, tag: str) -> Question:
     for question in web.attributes[kind]:
         by_tag.setdefault(question.tag, []).append(question)
     tags = list(by_tag)
-    chosen = rng.choice(by_tag[rng.choices(tags, [len(by_tag[t]) ** 0.5 for t in tags])[0]])
+    chosen = rng.choice(by_tag[rng.choices(tags, [len(by_tag[t]) ** 0.75 for t in tags])[0]])
     return Question(chosen.text, _lives(chosen.tag, kind, tag))
 
 
@@ -91,7 +78,7 @@ def _words(last: str, phrase: str, kind: str, steps: Sequence[Question], rng: ra
     if len(steps) == 2 and way < 0.27 and "{x}'s" not in last:
         return _pronoun(steps[0].text, last, kind, rng)
     text = _when(last.replace("{x}", phrase), rng)
-    opening = rng.choice(_ASKED)
+    opening: str = rng.choice(wordings("asked"))
     if not opening:
         return text
     return opening + (bare(small(text)) + ("?" if opening[0] in "DC" else ".") if opening[-2] != ":" else small(text))
@@ -118,9 +105,8 @@ def _when(text: str, rng: random.Random) -> str:
 
 def let(first: str, second: str, rng: random.Random) -> str:
     """Return two questions, the second with {x} for the answer of the first, as "Let X be the answer to this: ..."."""
-    name = rng.choice(_NAMES)
-    frame = rng.choice(_LET[:5] if rng.random() < 0.3 else _LET) if len(name) == 1 else "{a} Then, with {n}: {b}"
-    if len(name) > 1:
-        name = rng.choice(("X", "Q", "R"))
-    asked = second.replace("{x}", name)
-    return frame.format(n=name, a=first, b=small(asked), B=asked[0].upper() + asked[1:])
+    frames = wordings("letters")
+    frame = rng.choice(frames[:5] if rng.random() < 0.3 else frames)
+    letter = rng.choice(_LETTERS)
+    asked = second.replace("{x}", letter)
+    return str(frame.format(n=letter, a=first, b=small(asked), B=asked[0].upper() + asked[1:]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
-from training.planner.banks import Web, load, split
+from training.planner.banks import Web
 from training.planner.examples import Example, Question, plan_of
+from training.planner.wordings import load, split, wordings
 
 ARITHMETIC = "mathematics"
 
@@ -36,39 +37,12 @@ def _compared(
     return Example(question, plan_of([*steps, Question(last.removeprefix("!"), tag)]), "compllm", shape)
 
 
-# How questions with several answers are put together; {1}, {2}, ... are the questions, {list} all of them.
-_JOINS = (
-    ("How many years apart are the answers to these {n} questions? {list}", "What is the absolute difference between {refs}?", "year"),
-    ("What is the difference in years between the answers to these questions? {list}", "What is the absolute difference between {refs}?", "year"),
-    ("How many years lie between the answers to the following? {list}", "What is the absolute difference between {refs}?", "year"),
-    ("How many years passed between these two? {list}", "What is the absolute difference between {refs}?", "year"),
-    ("Give the number of years between the two answers. {list}", "What is the absolute difference between {refs}?", "year"),
-    ("{list} How many years are between these two dates?", "What is the absolute difference between {refs}?", "year"),
-    ("{list} What is the absolute difference between the answers?", "What is the absolute difference between {refs}?", "number"),
-    ("By how much do the answers to these {n} questions differ? {list}", "What is the absolute difference between {refs}?", "number"),
-    ("Subtract the smaller answer from the larger. {list}", "What is the absolute difference between {refs}?", "number"),
-    ("What is the sum of the answers to these {n} questions? {list}", "What is the sum of {refs}?", "number"),
-    ("Add the answers to these questions. {list}", "What is the sum of {refs}?", "number"),
-    ("{list} What is the sum of these numbers?", "What is the sum of {refs}?", "number"),
-    ("Which of these is earlier? {list}", "Which is earlier, {or}?", "year"),
-    ("Which of these {n} came first? {list}", "Which is earlier, {or}?", "year"),
-    ("{list} Which of the {n} answers is the earliest?", "Which is earliest, {or}?", "year"),
-    ("Which answer is the later year? {list}", "Which is later, {or}?", "year"),
-    ("Which of the answers to these {n} questions is larger? {list}", "Which is larger, {or}?", "number"),
-    ("Answer both questions and say which number is smaller. {list}", "Which is smaller, {or}?", "number"),
-    ("Is the answer to the first question larger than the answer to the second? {list}", "Is #1 larger than #2?", "number"),
-    ("What do you get if you multiply the answers? {list}", "What is the product of {refs}?", "number"),
-    ("What is the average of the answers to these {n} questions? {list}", "What is the average of {refs}?", "number"),
-)  # fmt: skip
-_MARKS = (("(1) ", "(2) ", "(3) "), ("(a) ", "(b) ", "(c) "), ("1. ", "2. ", "3. "), ("First: ", "Second: ", "Third: "), ("", "", ""))
-
-
 def join(years: list[Question], numbers: list[Question], rng: random.Random, source: str) -> Example:
     """Return questions whose answers are put together: "How many years apart are the answers ... (1) ... (2) ...?"."""
-    way, last, kind = rng.choice((*_JOINS[:1], *_JOINS))
+    way, last, kind = rng.choice(wordings("joins"))
     count = 3 if rng.random() < 0.2 and any(word in last for word in ("sum", "earliest", "average", "product")) else 2
     steps = rng.sample(years if kind == "year" else numbers, count)
-    marks = rng.choice(_MARKS)
+    marks = rng.choice(wordings("join_marks"))
     listed = " ".join(mark + step.text for mark, step in zip(marks, steps, strict=False))
     refs = [f"#{n}" for n in range(1, count + 1)]
     final = last.replace("{refs}", _series(refs, "and")).replace("{or}", _series(refs, "or"))

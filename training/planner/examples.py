@@ -15,12 +15,6 @@ MAX_STEPS = 12
 # What the grammar at run time admits: no number sign but in a reference, and no word right behind a reference.
 _UNWRITABLE = re.compile(r"#(?!\d+(?![\w]))|\\#|[\x00-\x1f]")
 _WORDS = re.compile(r"\w+")
-# First words that are written small inside a sentence; names are not.
-_SMALL = frozenset(
-    "a an and are at by can could did do does during for from had has have how if in is my of on our should the this to "
-    "under was were what when where which while who whom whose why will with would name play add turn set lock skip "
-    "remind schedule move book close shuffle avoid".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +58,7 @@ def plan_of(steps: Sequence[Question]) -> Plan:
 def is_writable(example: Example) -> bool:
     """Tell whether the grammar of the run time can write this plan and the parser reads the same plan back."""
     steps = example.plan.steps
-    if len(steps) > MAX_STEPS or any(_UNWRITABLE.search(step.text) or step.text[0] in "([ #" for step in steps[:1]):
-        return False
-    if any(_UNWRITABLE.search(step.text) or step.text[0] in "([ " for step in steps):
+    if len(steps) > MAX_STEPS or any(_UNWRITABLE.search(step.text) or step.text[0] in "([ " for step in steps):
         return False
     return parse_plan(example.completion, max_steps=MAX_STEPS) == example.plan
 
@@ -74,16 +66,3 @@ def is_writable(example: Example) -> bool:
 def normalised(text: str) -> str:
     """Return the words of a text in lower case, for telling duplicates."""
     return " ".join(_WORDS.findall(text.lower()))
-
-
-def small(text: str) -> str:
-    """Return a question as it stands inside a sentence: without the capital, unless the first word is a name."""
-    first = re.match(r"[A-Za-z]+", text)
-    if first is None or first[0].lower() not in _SMALL:
-        return text
-    return text[0].lower() + text[1:]
-
-
-def bare(text: str) -> str:
-    """Return a question without the mark at its end."""
-    return text.rstrip(" ?.!")

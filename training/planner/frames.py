@@ -6,8 +6,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from training.planner.banks import load, split
 from training.planner.examples import Example, Question, plan_of
+from training.planner.wordings import load, split
 
 _SLOT = re.compile(r"\{(\w+)\}")
 

@@ -6,41 +6,18 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from training.planner.banks import Field, ended
-from training.planner.examples import Example, Question, bare, plan_of, small
+from training.planner.banks import Field
+from training.planner.examples import Example, Question, plan_of
+from training.planner.wordings import bare, ended, small, wordings
 
 Joiner = Callable[[Sequence[str], random.Random], str]
 
 _NUMBER = {2: "two", 3: "three", 4: "four", 5: "five"}
-_LINKS = (
-    " Also, {s}", " And separately, {s}", " And {s}", " Then, {s}", " In addition, {s}", " Besides that, {s}",
-    " Another question: {q}", " Plus: {s}", " I also want to know: {s}", " Also: {q}", " {q}", " And also: {s}",
-    " Next, {s}", " On another note, {s}", " Furthermore, {s}", " And one more thing: {s}", " By the way, {s}",
-    " Unrelated: {s}", "\n{q}", " Oh, and {s}", " After that, {s}", " Secondly, {s}", " Apart from that, {s}",
-)  # fmt: skip
-_OPENINGS = (
-    "Please tell me the following: ", "I have {n} unrelated questions. ", "I have {n} questions. ", "I have {n} questions: ",
-    "Answer each part. ", "Please answer these {n} questions: ", "Answer the following. ", "Answer both parts. ",
-    "Help me with {n} things: ", "{N} questions: ", "Here are {n} questions. ", "Could you answer these? ", "", "", "",
-    "Quick questions: ", "For a quiz I need to know: ", "I need {n} answers. ", "My questions are: ", "Please help. ",
-)  # fmt: skip
-_MARKS = (
-    ("(1) ", "(2) ", "(3) ", "(4) ", "(5) "), ("(a) ", "(b) ", "(c) ", "(d) ", "(e) "),
-    ("1. ", "2. ", "3. ", "4. ", "5. "), ("1) ", "2) ", "3) ", "4) ", "5) "), ("a) ", "b) ", "c) ", "d) ", "e) "),
-    ("(i) ", "(ii) ", "(iii) ", "(iv) ", "(v) "), ("- ", "- ", "- ", "- ", "- "), ("* ", "* ", "* ", "* ", "* "),
-    ("First: ", "Second: ", "Third: ", "Fourth: ", "Fifth: "), ("First, ", "Second, ", "Third, ", "Fourth, ", "Fifth, "),
-    ("Q1: ", "Q2: ", "Q3: ", "Q4: ", "Q5: "), ("Question 1: ", "Question 2: ", "Question 3: ", "Question 4: ", "Question 5: "),
-)  # fmt: skip
-_ASKINGS = (
-    "Can you tell me {list}?", "Do you know {list}?", "I want to know {list}.", "I'd like to know two things: {list}.",
-    "Please tell me {list}.", "Could you please explain {list}?", "Tell me: {list}?", "Find out {list}.", "{list}?",
-    "{list}?", "{list}?", "{list}?", "{list}?",
-)  # fmt: skip
 
 
 def linked(texts: Sequence[str], rng: random.Random) -> str:
     """Join questions as sentences: "A? Also, b?"."""
-    link = rng.choice(_LINKS)
+    link = rng.choice(wordings("links"))
     opening = rng.choice(("", "", "", "Please tell me the following: ", "First, ", "Hi! ", "Question: "))
     first = small(texts[0]) if opening == "First, " else texts[0]
     return opening + first + "".join(link.format(s=small(text), q=text) for text in texts[1:])
@@ -48,22 +25,20 @@ def linked(texts: Sequence[str], rng: random.Random) -> str:
 
 def listed(texts: Sequence[str], rng: random.Random) -> str:
     """Join questions as a list: "Answer each part. (a) A? (b) B?"."""
-    marks = rng.choice(_MARKS)
-    opening = rng.choice(_OPENINGS)
+    marks = rng.choice(wordings("marks"))
+    opening = rng.choice(wordings("openings"))
     if len(texts) > 2 and "both" in opening:
         opening = ""
     opening = opening.format(n=_NUMBER[len(texts)], N=_NUMBER[len(texts)].capitalize())
     breaks = marks[0] in ("- ", "* ") or rng.random() < 0.25
-    items = [
-        mark + (small(text) if mark.endswith(", ") else text) for mark, text in zip(marks, texts, strict=False)
-    ]
+    items = [mark + (small(text) if mark.endswith(", ") else text) for mark, text in zip(marks, texts, strict=False)]
     gap = "\n" if breaks else " "
     return (opening.rstrip() + gap if opening else "") + gap.join(items)
 
 
 def one_sentence(texts: Sequence[str], rng: random.Random) -> str:
     """Join questions into one sentence: "A, and b?" or "A; b; and c?"."""
-    asking = rng.choice(_ASKINGS)
+    asking: str = rng.choice(wordings("askings"))
     if len(texts) != 2:
         asking = asking.replace("two things", f"{_NUMBER[len(texts)]} things")
     parts = [bare(text) for text in texts]
@@ -103,11 +78,21 @@ def independent(
     return Example(text, plan_of(chosen), source, f"independent-{count}")
 
 
+def together(parts: list[Example], rng: random.Random) -> Example:
+    """Return a question that asks several whole questions, each with its own plan."""
+    rng.shuffle(parts)
+    steps: list[Question] = []
+    for part in parts:
+        before = len(steps)
+        steps += [Question(_shifted(step.text, before), step.tag or "") for step in part.plan.steps]
+    return Example(joined([part.question for part in parts], rng), plan_of(steps), "compllm", "together")
+
+
+def _shifted(text: str, by: int) -> str:
+    return re.sub(r"#(\d+)", lambda match: f"#{int(match[1]) + by}", text)
+
+
 _AGREEMENT = ((" is {x}", " are {x}"), (" was {x}", " were {x}"), (" does {x}", " do {x}"), (" has {x}", " have {x}"))
-_SAME = (
-    "{first}? And {other}?", "{first}? What about {other}?", "{first}, and what about {other}?", "{first}? And what about {other}?",
-    "{first}? How about {other}?", "{first} and {second}?", "{first}, and {second}?", "{first}? Also, {second}?",
-)  # fmt: skip
 
 
 def shared_head(field: Field, rng: random.Random) -> Example:
@@ -116,7 +101,9 @@ def shared_head(field: Field, rng: random.Random) -> Example:
     names = rng.sample(list(field.of), rng.choice((2, 2, 3)))
     steps = [Question(pattern.replace("{x}", name), field.tag) for name in names]
     if len(names) == 2 and rng.random() < 0.5:
-        text = rng.choice(_SAME).format(first=bare(steps[0].text), other=names[1], second=small(bare(steps[1].text)))
+        text = rng.choice(wordings("same")).format(
+            first=bare(steps[0].text), other=names[1], second=small(bare(steps[1].text))
+        )
     else:
         several = ", ".join(names[:-1]) + " and " + names[-1]
         if rng.random() < 0.2:
@@ -131,7 +118,7 @@ _IT = re.compile(r"\{x\}(?!')")
 
 
 def two_of_one(field: Field, rng: random.Random) -> Example:
-    """Return two questions about one thing, the second with a pronoun: "Who wrote Dracula, and when was it published?"."""
+    """Return two questions about one thing: "Who wrote Dracula, and when was it published?"."""
     first, second = rng.sample([ask for ask in field.ask if ask.endswith("?")], 2)
     name = rng.choice(list(field.of))
     steps = [Question(ask.replace("{x}", name), field.tag) for ask in (first, second)]

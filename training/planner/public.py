@@ -6,7 +6,8 @@ import json
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ Row = Mapping[str, Any]
 
 # The plain name of each field of the public sets; fields that are missing here are left out.
 TAGS = {
-    "film_tv": "film and television", "music": "music", "science": "science", "sports": "sports", "medicine": "medicine",
-    "geography": "geography", "politics": "politics", "history": "history", "art": "art", "law": "law",
+    "film_tv": "film and television", "music": "music", "science": "science", "sports": "sports",
+    "medicine": "medicine", "geography": "geography", "politics": "politics", "history": "history", "art": "art",
+    "law": "law",
     "animals": "science", "literature": "literature", "video_games": "video games", "religion": "religion",
     "finance": "finance", "mathematics": "mathematics", "psychology": "psychology", "computing": "computing",
 }  # fmt: skip
@@ -63,7 +65,7 @@ def clean(text: str) -> str:
 def by_subject(example: Example) -> Example:
     """Return the example with the field of each step by its words; "What is the birthplace of ..." is history."""
     steps = [SubQuery(s.id, s.text, subject(s.text), s.after) for s in example.plan.steps]
-    return Example(example.question, Plan(tuple(steps)), example.source, example.shape)
+    return replace(example, plan=Plan(tuple(steps)))
 
 
 def examples(rows: Iterable[Row], source: str) -> list[Example]:
@@ -90,13 +92,11 @@ def _example(row: Row, source: str) -> Example | None:
 def tagged(examples: Sequence[Example], tags: Sequence[str]) -> list[Example]:
     """Return the examples with the fields found for their steps, in order of all steps."""
     found = iter(tags)
-    return [
-        Example(e.question, Plan(tuple(tag_steps(e.plan.steps, [next(found) for _ in e.plan.steps]))), e.source, e.shape)
-        for e in examples
-    ]
+    steps = [tag_steps(e.plan.steps, list(islice(found, len(e.plan.steps)))) for e in examples]
+    return [replace(e, plan=Plan(tuple(s))) for e, s in zip(examples, steps, strict=True)]
 
 
-_OWN_WORDS = {"director": "Who", "performer": "Who", "composer": "Who", "father": "Who", "mother": "Who", "spouse": "Who"}
+_PEOPLE = ("director", "performer", "composer", "father", "mother", "spouse", "producer", "founder", "author")
 _LAST_STEPS = (
     (r"\b(same|share|both)\b", "Are {a} and {b} the same?"),
     (r"\b(more recently|younger|later|newer|born later|last)\b", "Which is later, {a} or {b}?"),
@@ -112,7 +112,7 @@ def compared(row: Row) -> Example | None:
     """
     question, steps = row["question"], [dict(step) for step in row["sub_queries"]]
     last = next((text for pattern, text in _LAST_STEPS if re.search(pattern, question, re.IGNORECASE)), None)
-    if last is None or len(steps) not in (2, 4):
+    if last is None or len(steps) not in (2, 4) or "ived longer" in question:
         return None
     for n, step in enumerate(steps):
         text = re.sub(r"^What is the (\w+) of ", _who, step["question"]).replace("??", "?")
@@ -147,7 +147,7 @@ def subject(text: str) -> str:
 
 
 def _who(match: re.Match[str]) -> str:
-    return f"{_OWN_WORDS.get(match[1], 'What')} is the {match[1]} of "
+    return f"{'Who' if match[1] in _PEOPLE else 'What'} is the {match[1]} of "
 
 
 def _name(step: Row) -> str:
@@ -160,7 +160,9 @@ def _as_asked(text: str, question: str) -> str:
     return text if at < 0 or name.startswith("#") else text.replace(name, question[at : at + len(name)])
 
 
-_CAPITALISED = re.compile(r"(?<=[a-z,] )((?:[A-Z][\w'’.-]+)(?: (?:of|the|de|and|van) (?=[A-Z])| (?=[A-Z])|(?:[A-Z][\w'’.-]+))*)")
+_CAPITALISED = re.compile(
+    r"(?<=[a-z,] )((?:[A-Z][\w'’.-]+)(?: (?:of|the|de|and|van) (?=[A-Z])| (?=[A-Z])|(?:[A-Z][\w'’.-]+))*)"
+)
 
 
 def letters(bank: Sequence[Single], rng: random.Random, count: int) -> list[Example]:
@@ -168,7 +170,7 @@ def letters(bank: Sequence[Single], rng: random.Random, count: int) -> list[Exam
 
     Half of them put a question before another that names its answer; in the others any name in the second gives way.
     """
-    by_answer = {}
+    by_answer: dict[str, list[Single]] = {}
     for single in bank:
         if 4 <= len(single.answer) <= 40 and single.answer[0].isupper():
             by_answer.setdefault(single.answer, []).append(single)
@@ -190,7 +192,7 @@ def letters(bank: Sequence[Single], rng: random.Random, count: int) -> list[Exam
 def _lettered(first: Single, second: Single, name: str, rng: random.Random) -> Example:
     open_text = second.question.text.replace(name, "{x}", 1)
     steps = [first.question, Question(open_text.replace("{x}", "#1"), second.question.tag)]
-    return Example(let(first.question.text, open_text, rng), plan_of(steps), f"{first.source} + {second.source}", "letter")
+    return Example(let(first.question.text, open_text, rng), plan_of(steps), "composed", "letter")
 
 
 def without(bank: Iterable[Single], forbidden: set[str]) -> list[Single]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compllm.core.plan import SubQuery
 from compllm.router.onnx_encoder import OnnxEncoder
@@ -15,8 +16,8 @@ from training.planner.examples import Question
 NEIGHBOURS = 12
 
 _COMPARES = re.compile(
-    r"\b(greater|less|fewer|larger|smaller|more than|before|after|older|younger|at least|at most|equal|higher|lower|longer|"
-    r"shorter|within|exceed|between|earlier|later|divided|plus|minus|times|difference|sum|overlap|same year)\b"
+    r"\b(greater|less|fewer|larger|smaller|more than|before|after|older|younger|at least|at most|equal|higher|lower|"
+    r"longer|shorter|within|exceed|between|earlier|later|divided|plus|minus|times|difference|sum|overlap|same year)\b"
 )
 _REFERENCE = re.compile(r"#\d+")
 _CONTENT = re.compile(r"[A-Za-z]{4,}")
@@ -37,11 +38,11 @@ class Tagger:
         near = self._encoder.encode(list(texts)) @ self._vectors.T
         return [self._vote(row) for row in near]
 
-    def _vote(self, near: np.ndarray) -> str:
-        votes: Counter[str] = Counter()
+    def _vote(self, near: NDArray[np.float32]) -> str:
+        votes: dict[str, float] = defaultdict(float)
         for index in np.argsort(near)[::-1][:NEIGHBOURS]:
             votes[self._tags[index]] += float(near[index]) ** 3
-        return votes.most_common(1)[0][0]
+        return max(votes, key=lambda tag: votes[tag])
 
 
 def tag_steps(steps: Sequence[SubQuery], found: Sequence[str]) -> list[SubQuery]:
