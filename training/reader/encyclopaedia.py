@@ -112,7 +112,7 @@ def ruled(documents: Iterable[Mapping[str, Any]], source: str, rng: random.Rando
     by_kind: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
     for document in documents:
         text, subject = repaired(document["text"]), document["title"].partition(" (")[0].replace("&amp;", "&")
-        facts = list(_facts(subject, text)) if not subject.endswith(("?", "!")) else []
+        facts = list(facts_of(subject, text)) if not subject.endswith(("?", "!")) else []
         for kind, questions, answer in rng.sample(facts, min(len(facts), 2)):
             by_kind[kind].append((rng.choice(questions), answer, text))
     for kind, found in by_kind.items():
@@ -121,10 +121,15 @@ def ruled(documents: Iterable[Mapping[str, Any]], source: str, rng: random.Rando
             yield Sample(question, answer, text, _alike(texts, text, answer, rng), source, kind)
 
 
-def _facts(subject: str, text: str) -> Iterator[tuple[str, list[str], str]]:
-    """Yield each rule that fits: its kind, its questions and the answer."""
+def is_person(sentence: str) -> bool:
+    """Whether the first sentence of an article speaks of a person: by dates of life or by profession."""
+    return bool(_A_PERSON.search(sentence))
+
+
+def facts_of(subject: str, text: str) -> Iterator[tuple[str, list[str], str]]:
+    """Yield what the rules find in a paragraph about a subject: the kind, the questions and the answer of each."""
     parts = sentences(text)
-    person = bool(_A_PERSON.search(parts[0])) if parts else False
+    person = is_person(parts[0]) if parts else False
     for rule in _RULES:
         if rule.kind not in _OF_BOTH and (rule.kind in _OF_PEOPLE) != person:
             continue

@@ -53,7 +53,7 @@ def handbooks(count: int, rng: random.Random, fields: Sequence[Mapping[str, Any]
         elsewhere = other.text if page.subject in question or not _asks_same(other, question) else rest
         rivals = tuple(text for text in (rest, elsewhere) if not holds(text, answer))
         yield Sample(
-            question, _asked_for(question, answer), page.text, rivals, "invented", f"handbook {field['field']}"
+            question, asked_for(question, answer), page.text, rivals, "invented", f"handbook {field['field']}"
         )
 
 
@@ -76,17 +76,18 @@ def _page(field: Mapping[str, Any], subject: str, rng: random.Random) -> Page:
     facts.sort(key=lambda fact: "{e}" not in fact["say"].lower())
     head, *tail = facts
     rng.shuffle(tail)
-    return Page(subject, tuple(_stated(fact, subject, rng) for fact in (head, *tail)))
+    return Page(subject, tuple(stated(fact, subject, rng) for fact in (head, *tail)))
 
 
-def _stated(fact: Mapping[str, Any], subject: str, rng: random.Random) -> tuple[str, str, tuple[str, ...]]:
+def stated(fact: Mapping[str, Any], subject: str, rng: random.Random) -> tuple[str, str, tuple[str, ...]]:
+    """Return one fact about a subject: the sentence, its answer and the questions; the slots filled at random."""
     marked = fill(fact["say"], subject, rng)
     answer = marked[marked.index("[") + 1 : marked.index("]")]
     sentence = marked.replace("[", "").replace("]", "")
     return sentence, answer.removeprefix("the "), tuple(question.replace("{e}", subject) for question in fact["ask"])
 
 
-def _asked_for(question: str, answer: str) -> str:
+def asked_for(question: str, answer: str) -> str:
     """Return the number alone if the question names what is counted."""
     number, _, counted = answer.partition(" ")
     return number if question.startswith("How many") and counted and counted.split()[-1] in question else answer

@@ -14,45 +14,15 @@ from typing import Any
 
 from training.reader.rows import Sample
 from training.reader.text import holds, normalised, repaired, sentences, span
+from training.reader.verbs import BASES
 
-_REGULAR = (
-    "adopt air announce appear appoint attack attend award base capture cause change complete conclude conquer construct "
-    "control convert cover create debut declare defeat defend deliver demand describe design destroy develop die discover "
-    "direct divorce donate earn elect emerge enact end enter establish evolve expand explain explore face feature finish "
-    "follow form found gain graduate help host identify improve include increase influence inherit introduce invade invent "
-    "join kill land last launch live locate lower manage marry move name need obtain occupy offer open order organize "
-    "originate paint pass perform play premiere present produce propose publish purchase reach receive record reduce refuse "
-    "reject release remain remove replace report represent require resign retire return reveal sail score separate serve "
-    "settle sign split start stop study succeed suffer support surrender survive tour train transfer travel turn visit "
-    "vote want work"
-).split()
-_IRREGULAR = dict(
-    pair.split(":")
-    for pair in (
-        "became:become began:begin bought:buy brought:bring built:build came:come caught:catch chose:choose drew:draw "
-        "fell:fall felt:feel found:find fought:fight gave:give got:get grew:grow held:hold kept:keep knew:know led:lead "
-        "left:leave lost:lose made:make met:meet paid:pay ran:run rose:rise said:say saw:see sent:send sold:sell "
-        "spent:spend spoke:speak stood:stand struck:strike taught:teach told:tell took:take went:go won:win wrote:write"
-    ).split()
-)
 _TRANSITIVE = (
     "affects attacks believes blocks carries causes connects contains controls covers creates describes eats encourages "
     "ensures explains expresses feeds generates governs helps holds improves increases indicates inhibits involves limits "
     "means measures needs offers operates prevents produces promotes protects provides receives reduces reflects removes "
     "represents requires runs sells shows states stores suggests supports treats uses"
 ).split()
-
-
-def _past(verb: str) -> str:
-    if verb.endswith("e"):
-        return f"{verb}d"
-    if verb.endswith("y") and verb[-2] not in "aeiou":
-        return f"{verb[:-1]}ied"
-    return {"stop": "stopped", "transfer": "transferred", "control": "controlled"}.get(verb, f"{verb}ed")
-
-
-_BASES = {_past(verb): verb for verb in _REGULAR} | _IRREGULAR
-_VERB = "(?:" + "|".join(sorted(_BASES, key=len, reverse=True)) + ")"
+_VERB = "(?:" + "|".join(sorted(BASES, key=len, reverse=True)) + ")"
 _NOW = "(?:" + "|".join(_TRANSITIVE) + ")"
 _SUBJECT = r"(?:(?:The|A|An|Most|Many|Some|All|Two|Three) [\w' -]{3,50}?|[A-Z][\w'.-]+(?: (?:of |the |and |de |von )?[A-Z][\w'.-]+)*)"
 _PERSON = r"(?:[A-Z][\w'-]+(?: [A-Z]\.)*(?: (?:de |von |van )?[A-Z][\w'-]+){1,2})"
@@ -78,7 +48,7 @@ class Form:
 
 
 def _base(parts: Mapping[str, str]) -> str:
-    return _BASES[parts["v"]]
+    return BASES[parts["v"]]
 
 
 def _do(parts: Mapping[str, str]) -> str:
@@ -119,7 +89,7 @@ _FORMS = (
     Form("what does", re.compile(rf"^(?P<s>{_SUBJECT}) (?P<v>{_NOW}) (?P<a>(?!that |to |in |on |by |as |for |from |whether |how )[^.;,]{{4,80}}?)(?=[.;]|, (?:which|and|but|with|while) )"),
          lambda p: (f"What does {p['s']} {_singular(p['v'])}?",)),
     Form("where to", re.compile(rf"^(?P<s>{_SUBJECT}) (?P<v>moved|went|travelled|traveled|returned|emigrated|retired) to (?P<a>(?:the )?[A-Z][\w'-]+(?:,? (?:of )?[A-Z][\w'-]+){{0,3}})(?=[.,;]| in | to | where | and | with | after )"),
-         lambda p: (f"Where did {p['s']} {_BASES.get(p['v'], p['v'].removesuffix('ed').replace('travell', 'travel'))} to?",)),
+         lambda p: (f"Where did {p['s']} {BASES.get(p['v'], p['v'].removesuffix('ed').replace('travell', 'travel'))} to?",)),
 )  # fmt: skip
 
 
