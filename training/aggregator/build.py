@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from training.aggregator import compounds, facts
-from training.aggregator.compounds import Compound
 from training.aggregator.facts import Fact
-from training.aggregator.rows import is_grounded, paragraph, prompt, row
+from training.aggregator.rows import Compound, is_grounded, paragraph, prompt, row
 from training.aggregator.statements import is_sentence, statement
 from training.reader import handbooks
 from training.reader.asked import HELD_OUT_ARTICLES
@@ -69,9 +68,12 @@ def pools(data: Path, held_out: bool, rng: random.Random) -> Pools:
         "openings": facts.openings(wiki, "wikipedia", rng),
         "glossary": law,
         "invented": facts.invented(900, fields, rng),
-        "staged": facts.staged(HELD_OUT_FIELDS, held_out),
+        "staged": facts.staged(HELD_OUT_FIELDS, inside=held_out),
     }
-    kept = {name: [fact for fact in pool if name in {"invented", "staged"} or _side(fact) == held_out] for name, pool in found.items()}
+    kept = {
+        name: [fact for fact in pool if name in {"invented", "staged"} or _side(fact) == held_out]
+        for name, pool in found.items()
+    }
     people = compounds.known(wiki)
     people = {name: subject for name, subject in people.items() if is_held_out(name) == held_out}
     return Pools(kept, people, fields, facts.common_words(document["text"] for document in wiki))
@@ -91,7 +93,9 @@ def compose(pool: Pools, counts: Mapping[str, int], wordings: Sequence[str], rng
         yield compounds.with_gap(compound, rng) if rng.random() < _GAP_SHARE else compound
 
 
-def written(found: Iterable[Compound], common: frozenset[str], rng: random.Random) -> tuple[list[tuple[Compound, Row]], Counter[str]]:
+def written(
+    found: Iterable[Compound], common: frozenset[str], rng: random.Random
+) -> tuple[list[tuple[Compound, Row]], Counter[str]]:
     """Return the compounds whose paragraph passes the check of the run time, none twice; and why the others fell."""
     kept: dict[str, tuple[Compound, Row]] = {}
     counts: Counter[str] = Counter()
@@ -113,7 +117,13 @@ def written(found: Iterable[Compound], common: frozenset[str], rng: random.Rando
 def bench_question(number: int, compound: Compound) -> dict[str, Any]:
     """Return a held-out compound as the benchmark reads it."""
     parts = [
-        {"step": step.number, "question": step.question, "answer": step.answer, "parents": list(step.parents), "expert": ""}
+        {
+            "step": step.number,
+            "question": step.question,
+            "answer": step.answer,
+            "parents": list(step.parents),
+            "expert": "",
+        }
         for step in compound.steps
     ]
     return {"id": f"aggregate-{number:03}", "question": compound.question, "parts": parts}
@@ -134,7 +144,10 @@ def main() -> None:
         composed += [compounds.with_gap(scene, rng) if rng.random() < _GAP_SHARE else scene for scene in staged]
     training, counts = written(composed, seen.common, rng)
     rng.shuffle(training)
-    composed = [*compose(unseen, _HELD_OUT_COUNTS, compounds.HELD_OUT_WORDINGS, rng), *compounds.scenes(rng, fields=HELD_OUT_FIELDS)]
+    composed = [
+        *compose(unseen, _HELD_OUT_COUNTS, compounds.HELD_OUT_WORDINGS, rng),
+        *compounds.scenes(rng, fields=HELD_OUT_FIELDS),
+    ]
     held_out, held_out_counts = written(composed, unseen.common, rng)
     write(arguments.questions, [bench_question(number, compound) for number, (compound, _) in enumerate(held_out)])
     write(arguments.heldout, [asdict(made) for _, made in held_out])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,14 +20,19 @@ from training.reader.text import repaired
 # The wordings at the end are for the held-out questions alone.
 WORDINGS = ("plain", "and", "tell", "also", "questions", "know")
 HELD_OUT_WORDINGS = ("ordinal", "both")
-_WH = re.compile(r"^(?:What|Who|Where|When|Why|How|Which|Whose|In|On|At|By|Is|Are|Was|Were|Do|Does|Did|From|For|To|During|After|Before|Under)\b")
+_WH = re.compile(
+    r"^(?:What|Who|Where|When|Why|How|Which|Whose|In|On|At|By|Is|Are|Was|Were|Do|Does|Did|From|For|To|During|After|Before|Under)\b"
+)
 _NUMBER = re.compile(r"\d[\d,.]*")
 
-# How the first and the second step of a bridge are asked, and the question over both ({x} the subject, {a} the first answer).
+# The kinds of the two facts of a bridge, and how the question over both is worded ({x}: the subject of the first).
 _BRIDGES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("directed", "born"): ("When was the director of {x} born?", "What is the date of birth of the director of {x}?"),
     ("directed", "died"): ("When did the director of {x} die?",),
-    ("directed", "nation"): ("What is the nationality of the director of {x}?", "What nationality is the director of {x}?"),
+    ("directed", "nation"): (
+        "What is the nationality of the director of {x}?",
+        "What nationality is the director of {x}?",
+    ),
     ("directed", "birthplace"): ("Where was the director of {x} born?",),
     ("directed", "known for"): ("What is the director of {x} best known for?",),
     ("written", "born"): ("When was the writer of {x} born?",),
@@ -63,7 +67,8 @@ def known(documents: Sequence[Mapping[str, Any]]) -> dict[str, Known]:
 def side_by_side(facts: Sequence[Fact], wording: str, source: str) -> Compound:
     """Ask facts that have nothing to do with each other in one question."""
     steps = tuple(Step(place, fact.question, fact.answer) for place, fact in enumerate(facts, start=1))
-    return Compound(_worded([fact.question for fact in facts], wording), steps, False, source, f"independent {len(facts)}")
+    question = _worded([fact.question for fact in facts], wording)
+    return Compound(question, steps, leads=False, source=source, shape=f"independent {len(facts)}")
 
 
 def bridges(people: Mapping[str, Known], rng: random.Random) -> Iterator[Compound]:
@@ -77,7 +82,8 @@ def bridges(people: Mapping[str, Known], rng: random.Random) -> Iterator[Compoun
                 continue
             then, answer = people[name].facts[second]
             steps = Step(1, rng.choice(asked), name), Step(2, rng.choice(then), answer, (1,))
-            yield Compound(rng.choice(wordings).format(x=subject.subject), steps, True, "wikipedia", f"bridge {first}")
+            question = rng.choice(wordings).format(x=subject.subject)
+            yield Compound(question, steps, leads=True, source="wikipedia", shape=f"bridge {first}")
 
 
 def comparisons(people: Mapping[str, Known], rng: random.Random) -> Iterator[Compound]:
@@ -105,17 +111,27 @@ def bridged_comparisons(people: Mapping[str, Known], rng: random.Random) -> Iter
         question = f"Which film has the {rng.choice(('older', 'younger'))} director, {left.subject} or {right.subject}?"
         winner = (left, right)[(years[0] < years[1]) != ("older" in question)]
         place = rng.randrange(3)
-        first = [Step(n, film.facts["directed"][0][place], name) for n, film, name in zip((1, 2), (left, right), directors, strict=True)]
-        then = [Step(n, people[name].facts["born"][0][0], date, (n - 2,)) for n, name, date in zip((3, 4), directors, dates, strict=True)]
+        first = [
+            Step(n, film.facts["directed"][0][place], name)
+            for n, film, name in zip((1, 2), (left, right), directors, strict=True)
+        ]
+        then = [
+            Step(n, people[name].facts["born"][0][0], date, (n - 2,))
+            for n, name, date in zip((3, 4), directors, dates, strict=True)
+        ]
         steps = (*first, *then, Step(5, question, winner.subject, (3, 4)))
-        yield Compound(question, steps, True, "wikipedia", "comparison of bridges")
+        yield Compound(question, steps, leads=True, source="wikipedia", shape="comparison of bridges")
 
 
 def weighed(count: int, fields: Sequence[Mapping[str, Any]], rng: random.Random) -> Iterator[Compound]:
     """Yield two invented subjects compared by a number that their handbooks give."""
     for _ in range(count):
         field = rng.choice(fields)
-        pool = [f for f in field["facts"] if re.search(r"\[\{(?!1[89])\d+-\d+\}", f["say"]) and any("{e}" in q for q in f["ask"])]
+        pool = [
+            f
+            for f in field["facts"]
+            if re.search(r"\[\{(?!1[89])\d+-\d+\}", f["say"]) and any("{e}" in q for q in f["ask"])
+        ]
         if not pool:
             continue
         fact, (left, right) = rng.choice(pool), rng.sample(field["names"], 2)
@@ -127,21 +143,30 @@ def weighed(count: int, fields: Sequence[Mapping[str, Any]], rng: random.Random)
         more = one if numbers[0] > numbers[1] else two
         long = rng.random() < 0.4 and left.lower() in said.lower()
         questions = asked[place], asked_too[place], f"Which is greater, {one} or {two}?"
-        steps = Step(1, questions[0], said if long else one), Step(2, questions[1], said_too if long else two), Step(3, questions[2], more, (1, 2))
+        steps = (
+            Step(1, questions[0], said if long else one),
+            Step(2, questions[1], said_too if long else two),
+            Step(3, questions[2], more, (1, 2)),
+        )
         asked_whole = f"{questions[0][:-1]}, {lower_first(questions[1])[:-1]}, and which of the two is greater?"
-        yield Compound(asked_whole, steps, True, "invented", "comparison of numbers")
+        yield Compound(asked_whole, steps, leads=True, source="invented", shape="comparison of numbers")
 
 
-def scenes(rng: random.Random, fields: frozenset[str] | None = None, without: frozenset[str] = frozenset()) -> Iterator[Compound]:
+def scenes(
+    rng: random.Random, fields: frozenset[str] | None = None, without: frozenset[str] = frozenset()
+) -> Iterator[Compound]:
     """Yield each scene of the file once, worded at random."""
     for scene in yaml.safe_load(SCENES_FILE.read_text(encoding="utf-8")):
         if scene["field"] in without or (fields is not None and scene["field"] not in fields):
             continue
         steps = tuple(
-            Step(place, part["ask"], part["say"], tuple(part.get("after", ()))) for place, part in enumerate(scene["parts"], start=1)
+            Step(place, part["ask"], part["say"], tuple(part.get("after", ())))
+            for place, part in enumerate(scene["parts"], start=1)
         )
         leads = len(steps) > 2 and len(steps[-1].parents) == len(steps) - 1
-        yield Compound(handbooks.fill(scene["ask"], "", rng), steps, leads, "written for this", f"scene {scene['field']}")
+        yield Compound(
+            handbooks.fill(scene["ask"], "", rng), steps, leads, "written for this", f"scene {scene['field']}"
+        )
 
 
 def with_gap(compound: Compound, rng: random.Random) -> Compound:
@@ -198,7 +223,8 @@ def _first_released(left: Known, right: Known, rng: random.Random) -> Compound |
     else:
         last = Step(3, question, winner.subject, (1, 2))
     place = rng.randrange(2)
-    return Compound(question, (Step(1, asked[place], one), Step(2, asked_too[place], two), last), True, "wikipedia", "comparison of years")
+    steps = Step(1, asked[place], one), Step(2, asked_too[place], two), last
+    return Compound(question, steps, leads=True, source="wikipedia", shape="comparison of years")
 
 
 def _first_born(left: Known, right: Known, rng: random.Random) -> Compound | None:
@@ -206,11 +232,13 @@ def _first_born(left: Known, right: Known, rng: random.Random) -> Compound | Non
     years = [int(re.findall(r"\d{4}", text)[0]) for text in (one, two)]
     if years[0] == years[1]:
         return None
-    question = rng.choice(("Who was born first, {} or {}?", "Who is older, {} or {}?")).format(left.subject, right.subject)
+    question = rng.choice(("Who was born first, {} or {}?", "Who is older, {} or {}?")).format(
+        left.subject, right.subject
+    )
     winner = left if years[0] < years[1] else right
     place = rng.randrange(min(len(asked), len(asked_too)))
     steps = Step(1, asked[place], one), Step(2, asked_too[place], two), Step(3, question, winner.subject, (1, 2))
-    return Compound(question, steps, True, "wikipedia", "comparison of dates")
+    return Compound(question, steps, leads=True, source="wikipedia", shape="comparison of dates")
 
 
 def _same_nation(left: Known, right: Known, rng: random.Random) -> Compound | None:
@@ -218,12 +246,4 @@ def _same_nation(left: Known, right: Known, rng: random.Random) -> Compound | No
     question = f"Do {left.subject} and {right.subject} have the same nationality?"
     last = question if rng.random() < 0.5 else f"Are {one} and {two} the same?"
     steps = Step(1, asked[0], one), Step(2, asked_too[0], two), Step(3, last, "Yes" if one == two else "No", (1, 2))
-    return Compound(question, steps, True, "wikipedia", "comparison of nationalities")
-
-
-def by_field(facts: Sequence[Fact]) -> dict[str, list[Fact]]:
-    """Return the facts by field."""
-    fields: dict[str, list[Fact]] = defaultdict(list)
-    for fact in facts:
-        fields[fact.field].append(fact)
-    return fields
+    return Compound(question, steps, leads=True, source="wikipedia", shape="comparison of nationalities")

@@ -19,14 +19,18 @@ from training.reader.text import repaired, sentences, span
 
 SCENES_FILE = Path(__file__).with_name("scenes.yaml")
 _SOURCES = frozenset(("OpenTriviaQA", "SimpleQA", "BioASQ", "MedMCQA-dev", "USCIS civics"))
-# OpenTriviaQA has lost its apostrophes ("Sams bullying"): a capitalised plural before a noun is most often one of those.
-_LOST_APOSTROPHE = re.compile(r"\b[A-Z][a-z]{2,}s (?!and\b|or\b|is\b|was\b|are\b|were\b|in\b|of\b|did\b|that\b|on\b|at\b|to\b|has\b|had\b|for\b|by\b|won\b|from\b|with\b)[a-z]+")
-_OTHERWISE_LOST = re.compile(r"\b(?:[Tt]heyre|[Ww]hats|[Dd]ont|[Dd]idnt|[Dd]oesnt|[Ii]snt|[Ww]asnt|[Cc]ant|[Ww]ont|[Hh]es|[Ss]hes|Threes|Im)\b")
+# OpenTriviaQA has lost its apostrophes ("Sams bullying"): a capitalised plural before a noun is mostly one of those.
+_LOST_APOSTROPHE = re.compile(
+    r"\b[A-Z][a-z]{2,}s (?!(?:and|or|is|was|are|were|in|of|did|that|on|at|to|has|had|for|by|won|from|with)\b)[a-z]+"
+)
+_OTHERWISE_LOST = re.compile(
+    r"\b(?:[Tt]heyre|[Ww]hats|[Dd]ont|[Dd]idnt|[Dd]oesnt|[Ii]snt|[Ww]asnt|[Cc]ant|[Ww]ont|[Hh]es|[Ss]hes|Threes|Im)\b"
+)
 _MARKUP = re.compile(r"\.\?|[\[\]{}<>|_\n\t]|\?.*\?|\.\.\.|http")
 _MOST_WORDS = 22
 _THING = re.compile(
-    r" (?:is|was) an? [^.,]*?\b(?:film|album|song|novel|village|town|city|river|company|school|series|band|county|station|"
-    r"book|magazine|game|organization|airport|museum|species|genus|bridge|mountain|lake|building|church|university)\b"
+    r" (?:is|was) an? [^.,]*?\b(?:film|album|song|novel|village|town|city|river|company|school|series|band|county|"
+    r"station|book|magazine|game|organization|airport|museum|species|genus|bridge|mountain|lake|building|church|university)\b"
 )
 
 
@@ -54,8 +58,14 @@ def short(rows: Iterable[Mapping[str, Any]]) -> Iterator[Fact]:
     """Yield the short questions of open sources that stand on their own and are well written."""
     for row in rows:
         question, answer = row["question"].strip(), str(row["answer"]).strip()
-        sound = question.endswith("?") and 4 <= len(question.split()) <= _MOST_WORDS and not _MARKUP.search(question + answer)
-        lost = _OTHERWISE_LOST.search(question) or (row["source"] == "OpenTriviaQA" and _LOST_APOSTROPHE.search(question))
+        sound = (
+            question.endswith("?")
+            and 4 <= len(question.split()) <= _MOST_WORDS
+            and not _MARKUP.search(question + answer)
+        )
+        lost = _OTHERWISE_LOST.search(question) or (
+            row["source"] == "OpenTriviaQA" and _LOST_APOSTROPHE.search(question)
+        )
         if row["source"] in _SOURCES and sound and not lost and question[0].isupper():
             yield Fact(question, answer.removesuffix("."), row["domain"], row["source"])
 
@@ -64,7 +74,12 @@ def passages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Fact]:
     """Yield questions that people asked about a passage."""
     for row in rows:
         question = " ".join(row["question"].split())
-        if question.endswith("?") and question[0].isupper() and not _MARKUP.search(question + row["answer"]) and len(question.split()) <= _MOST_WORDS:
+        if (
+            question.endswith("?")
+            and question[0].isupper()
+            and not _MARKUP.search(question + row["answer"])
+            and len(question.split()) <= _MOST_WORDS
+        ):
             yield Fact(question, span(row["answer"]), row["doc_title"], "xquad")
 
 
@@ -74,11 +89,12 @@ def openings(documents: Iterable[Mapping[str, Any]], source: str, rng: random.Ra
         name, text = document["title"].partition(" (")[0], repaired(document["text"])
         parts = sentences(text)[: rng.choice((1, 1, 2))]
         answer = " ".join(parts)
-        asked = f"Who is {name}?" if parts and is_person(parts[0]) else f"What is {name}?"
-        named = bool(parts) and re.match(rf"{re.escape(name)} (?:is|was) an? ", parts[0])
-        if named and (asked.startswith("Who") or _THING.search(parts[0])) and not re.search(r"[(\"]|\bHe\b|\bShe\b", answer):
-            if 8 <= len(answer.split()) <= 45 and answer.endswith("."):
-                yield Fact(asked, answer, "encyclopaedia", source)
+        if not parts or not re.match(rf"{re.escape(name)} (?:is|was) an? ", parts[0]):
+            continue
+        person = is_person(parts[0])
+        plain = answer.endswith(".") and not re.search(r"[(\"]|\bHe\b|\bShe\b", answer)
+        if plain and (person or _THING.search(parts[0])) and 8 <= len(answer.split()) <= 45:
+            yield Fact(f"{'Who' if person else 'What'} is {name}?", answer, "encyclopaedia", source)
 
 
 def glossary(entries: Iterable[Mapping[str, Any]], source: str) -> Iterator[Fact]:
@@ -89,7 +105,7 @@ def glossary(entries: Iterable[Mapping[str, Any]], source: str) -> Iterator[Fact
             yield Fact(f"What does the term {entry['title']} mean?", first, "law", source)
 
 
-def staged(held_out: frozenset[str], inside: bool) -> Iterator[Fact]:
+def staged(held_out: frozenset[str], *, inside: bool) -> Iterator[Fact]:
     """Yield the parts of scenes that stand alone, of the fields held out or of the others."""
     for scene in yaml.safe_load(SCENES_FILE.read_text(encoding="utf-8")):
         for part in scene["parts"] if (scene["field"] in held_out) == inside else ():
@@ -105,8 +121,8 @@ def invented(count: int, fields: Sequence[Mapping[str, Any]], rng: random.Random
         fact = rng.choice([fact for fact in field["facts"] if any("{e}" in question for question in fact["ask"])])
         sentence, answer, questions = handbooks.stated(fact, subject, rng)
         question = rng.choice([question for question in questions if subject in question])
-        said = sentence if rng.random() < 0.5 and subject.lower() in sentence.lower() else handbooks.asked_for(question, answer)
-        yield Fact(question, said, field["field"], "invented")
+        whole = rng.random() < 0.5 and subject.lower() in sentence.lower()
+        yield Fact(question, sentence if whole else handbooks.asked_for(question, answer), field["field"], "invented")
 
 
 def told(fact: Fact, common: frozenset[str], rng: random.Random) -> Fact:

@@ -1,7 +1,7 @@
-"""From a question with its sub-answers to the row that an aggregator trains on: the prompt, and the paragraph to write.
+"""From a question with its sub-answers to the row that an aggregator trains on: the prompt and the paragraph to write.
 
-The paragraph follows fixed rules: every answer kept word for word, each statement with its citation, the final answer of
-a bridge or comparison first, gaps named. `is_grounded` is the check that the answer meets again at run time.
+The paragraph follows fixed rules: every answer kept word for word, each statement with its citation, the final answer
+of a bridge or comparison first, gaps named. `is_grounded` is the check that the answer meets again at run time.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def is_grounded(compound: Compound, text: str) -> bool:
     gaps = {f"[{step.number}]" for step in compound.steps if step.answer is None}
     cited = [sentence for sentence in sentences(text) if not any(gap in sentence for gap in gaps)]
     said = grounding.sentences(" ".join(cited))
-    stand = all(grounding.sources(sentence, compound.question, parts) or _within_one(sentence, parts) for sentence in said)
+    stand = all(
+        grounding.sources(sentence, compound.question, parts) or _within_one(sentence, parts) for sentence in said
+    )
     return stand and all(grounding.is_kept(part, said, compound.question) for part in parts)
 
 
@@ -109,7 +111,8 @@ def _clause(step: Step, common: frozenset[str]) -> str:
     bare = step.answer.removesuffix(".")
     if stated is None and bare.lower() in {"yes", "no"}:
         return f"{bare.capitalize()} [{step.number}]."
-    return _cited([f"{stated}."] if stated else [f'The answer to "{step.question}" is {lowered(bare, common)}.'], step.number)
+    said = stated or f'The answer to "{step.question}" is {lowered(bare, common)}'
+    return _cited([f"{said}."], step.number)
 
 
 def _gap(step: Step, common: frozenset[str]) -> str:

@@ -2,6 +2,8 @@
 France is Paris". Rules for the common forms; None for what they do not turn safely.
 """
 
+# ruff: noqa: E501, SIM905 - a pattern reads best on one line, a list of words as words
+
 from __future__ import annotations
 
 import re
@@ -18,7 +20,11 @@ _MONTH = r"(?:January|February|March|April|May|June|July|August|September|Octobe
 _NAMES_IN_LAW = frozenset("congress latin french english american federal".split())
 _ARTICLES = frozenset("the a an in on at its their about around there this these his her all some most".split())
 _FUNCTION = frozenset("is was are were do does did has have had can could will would should of about if".split())
-_PROPERTY = frozenset("color colour nationality genre religion shape size age height occupation profession species".split())
+_BE_FORMS = frozenset(("is", "was", "are", "were"))
+_ASKING = frozenset("did does do can has have had".split())
+_PROPERTY = frozenset(
+    "color colour nationality genre religion shape size age height occupation profession species".split()
+)
 _THIRD = frozenset(
     "causes makes means has contains covers uses produces treats helps carries plays runs grows lives eats says gives lies "
     "flows holds leads owns sells wears sits stands measures controls connects separates represents binds encodes borders "
@@ -34,7 +40,9 @@ def _third(verb: str) -> str:
 
 
 _PRESENT = {verb: _third(verb) for verb in [*PASTS, *_FURTHER.split()]}
-_STARTS_WITH_PREPOSITION = re.compile(r"^(?:in|on|at|near|from|to|by|under|between|after|before|since|during|around|about|over)\b", re.IGNORECASE)
+_STARTS_WITH_PREPOSITION = re.compile(
+    r"^(?:in|on|at|near|from|to|by|under|between|after|before|since|during|around|about|over)\b", re.IGNORECASE
+)
 _DAY = re.compile(rf"^(?:{_MONTH} \d{{1,2}}(?!\d)|\d{{1,2}} {_MONTH}|\d{{1,2}}(?:st|nd|rd|th)? of {_MONTH})")
 _NO_SPAN = re.compile(r"^(?:He|She|It|They|You|We|I|Yes|No|There|To|Because|By)\b")
 _HAS_VERB = re.compile(r"\b(?:is|are|was|were|has|have|had)\b")
@@ -56,7 +64,12 @@ def statement(question: str, answer: str, common: frozenset[str] = frozenset()) 
     """
     bare = " ".join(question.removesuffix("?").split())
     answer = lowered(answer.strip().removesuffix("."), common)
-    if _NO_SPAN.match(answer) or _HAS_VERB.search(answer) or bare.endswith("?") or "," in bare and re.match(r"(?:in|on|at|during|after|for|by|to|of) ", bare, re.IGNORECASE):
+    if (
+        _NO_SPAN.match(answer)
+        or _HAS_VERB.search(answer)
+        or bare.endswith("?")
+        or ("," in bare and re.match(r"(?:in|on|at|during|after|for|by|to|of) ", bare, re.IGNORECASE))
+    ):
         return None
     for turn in _TURNS:
         match = turn.pattern.match(bare)
@@ -77,8 +90,14 @@ def definition(question: str, answer: str, common: frozenset[str]) -> str | None
 
 def indirect(question: str) -> str | None:
     """Return a "what is" question as a clause ("what the dose is"), or None for other forms."""
-    match = re.match(rf"^(?P<w>[Ww]hat|[Ww]ho|[Ww]here) {_BE} (?P<np>(?:the|an?|his|her) [^,?]+|[A-Z][\w' .-]+)\?$", question)
-    if not match or re.search(r"\b(?:that|which|who)\b", match["np"]) or match["np"].endswith((" for", " by", " of", " as")):
+    match = re.match(
+        rf"^(?P<w>[Ww]hat|[Ww]ho|[Ww]here) {_BE} (?P<np>(?:the|an?|his|her) [^,?]+|[A-Z][\w' .-]+)\?$", question
+    )
+    if (
+        not match
+        or re.search(r"\b(?:that|which|who)\b", match["np"])
+        or match["np"].endswith((" for", " by", " of", " as"))
+    ):
         return None
     return f"{match['w'].lower()} {match['np']} {match['be']}"
 
@@ -156,7 +175,9 @@ def _object(match: re.Match[str], answer: str) -> str | None:
         return None
     if not rest or re.match(rf"{_PREPOSITION}$", rest):
         return f"{subject} {verb} {rest} {answer}".replace("  ", " ")
-    if re.match(rf"{_PREPOSITION} (?!regarding|{_PREPOSITION})[^,]+$", rest) and not re.search(rf" {_PREPOSITION}$", rest):
+    if re.match(rf"{_PREPOSITION} (?!regarding|{_PREPOSITION})[^,]+$", rest) and not re.search(
+        rf" {_PREPOSITION}$", rest
+    ):
         return f"{subject} {verb} {answer} {rest}"
     return None
 
@@ -196,31 +217,43 @@ def _looks_past(verb: str) -> bool:
 
 def _noun_subject(match: re.Match[str], answer: str) -> str | None:
     """State "which team won the Cup" as "the team that won the Cup was Leeds"; the noun phrase ends before the verb."""
-    tokens = match["rest"].split()
-    if tokens[0] in _FUNCTION or re.search(rf" {_PREPOSITION}$", match["rest"]):
+    words = match["rest"].split()
+    if words[0] in _FUNCTION or re.search(rf" {_PREPOSITION}$", match["rest"]):
         return None
-    for place, token in enumerate(tokens[:6]):
-        if token in {"did", "does", "do", "can", "has", "have", "had"} and place:
-            return None
-        if place and (token in BASES or token in _THIRD or token in {"is", "was", "are", "were"} or _looks_past(token)):
-            noun, rest = " ".join(tokens[:place]), " ".join(tokens[place:])
-            if tokens[place - 1] in _PROPERTY or not _fits_noun(noun, token, tokens[place + 1 :]):
-                return None
-            present = token in _THIRD or token in {"is", "are"}
-            return f"the {noun} that {rest} {('are' if token == 'are' else 'is') if present else ('were' if token == 'were' else 'was')} {answer}"
-    return None
+    place = next((place for place, word in enumerate(words[:6]) if place and _ends_noun(word)), 0)
+    verb, noun, rest = words[place], " ".join(words[:place]), words[place + 1 :]
+    if not place or verb in _ASKING or words[place - 1] in _PROPERTY or not _fits_noun(noun, verb, rest):
+        return None
+    be = verb if verb in {"are", "were"} else "is" if verb in _THIRD or verb == "is" else "was"
+    return f"the {noun} that {' '.join(words[place:])} {be} {answer}"
+
+
+def _ends_noun(word: str) -> bool:
+    return word in BASES or word in _THIRD or word in _ASKING or word in _BE_FORMS or _looks_past(word)
 
 
 def _fits_noun(noun: str, verb: str, rest: list[str]) -> bool:
     """Whether "that" may follow the noun: with "be", only before a description and not before another subject."""
-    if re.search(r"\b(?:year|date|day|time|month|of these|percentage|number|type|kind|sort|called)\b|,", noun) or not rest:
+    if (
+        re.search(r"\b(?:year|date|day|time|month|of these|percentage|number|type|kind|sort|called)\b|,", noun)
+        or not rest
+    ):
         return False
-    return verb not in {"is", "was", "are", "were"} or bool(re.match(rf"(?:the|an?|also|often|considered|located|{_PARTICIPLE})\b", rest[0]))
+    return verb not in _BE_FORMS or bool(
+        re.match(rf"(?:the|an?|also|often|considered|located|{_PARTICIPLE})\b", rest[0])
+    )
 
 
 def _many(match: re.Match[str], answer: str) -> str | None:
     number = answer.removesuffix(match["n"]).strip()
-    return number if re.match(r"^(?:(?:about|over|around|more than|at least) )?[\w.,-]+(?: (?:million|billion|thousand|hundred|dozen))?$", number) else None
+    return (
+        number
+        if re.match(
+            r"^(?:(?:about|over|around|more than|at least) )?[\w.,-]+(?: (?:million|billion|thousand|hundred|dozen))?$",
+            number,
+        )
+        else None
+    )
 
 
 def _many_with(form: str) -> Callable[[re.Match[str], str], str | None]:
@@ -250,7 +283,10 @@ def _measured(match: re.Match[str], answer: str) -> str | None:
 def _defined(match: re.Match[str], answer: str) -> str | None:
     """State "what is X": not if the rest is a name that the answer merely completes, or ends in a participle."""
     np = match["np"]
-    if re.search(rf"(?: {_PREPOSITION}| [a-z]+ing|\b(?:like|about|called|used|worth|being))$|\bdoing\b|\bcalled (?:that|near|when|in|for)\b", np) or _dangling(np):
+    if re.search(
+        rf"(?: {_PREPOSITION}| [a-z]+ing|\b(?:like|about|called|used|worth|being))$|\bdoing\b|\bcalled (?:that|near|when|in|for)\b",
+        np,
+    ) or _dangling(np):
         return None
     return f"{np} {match['be']} {answer}"
 

@@ -106,7 +106,7 @@ def rows(people: Sequence[Sample], made: Sequence[Sample], rng: random.Random) -
 
 
 def bench_questions(samples: Sequence[Sample], rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield each held-out question with its passage, and again with a wrong one, half of those from the same article."""
+    """Yield each held-out question with its passage, and again with a wrong one, every other of the same article."""
     passages = [sample.passage for sample in samples]
     for place, sample in enumerate(samples):
         right = cut(sample.passage, sample.answer, sample.question, _READ_WORDS, rng)
@@ -132,7 +132,7 @@ def main() -> None:
     unseen = list(asked.xquad(read(arguments.data / "expert_qa/xquad_en_qa.jsonl"), paragraphs, held_out=True))
     people, made = gather(arguments.data, rng)
     people, dropped = clean(people, unseen)
-    made, dropped_made = clean(made, [*unseen])
+    made, dropped_made = clean(made, unseen)
     training = rows(people, made, rng)
     write(arguments.questions, bench_questions(unseen, rng))
     write(arguments.heldout, map(asdict, dealt(unseen, [s.passage for s in unseen], _SHARES, rng)))

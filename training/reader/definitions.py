@@ -23,7 +23,8 @@ _ASKED_BACK = (
     "What is the name for {0}?",
 )
 _IS = re.compile(
-    r"^(?:An? |The |In [\w ]+, )?(?P<term>[\w' -]{3,40}?)(?: \([^)]*\))? (?:is|are) (?P<what>[^.;]{20,200}?)(?:[.;]|, (?:which|that|where|and) )"
+    r"^(?:An? |The |In [\w ]+, )?(?P<term>[\w' -]{3,40}?)(?: \([^)]*\))? (?:is|are) "
+    r"(?P<what>[^.;]{20,200}?)(?:[.;]|, (?:which|that|where|and) )"
 )
 
 

@@ -4,6 +4,8 @@ A rule is a pattern whose group `a` is the answer, and the wordings to ask for i
 first sentence, or at any sentence whose subject is the paragraph's (its name, a pronoun, or "the film").
 """
 
+# ruff: noqa: E501, SIM905 - a pattern reads best on one line, a list of words as words
+
 from __future__ import annotations
 
 import random
@@ -67,31 +69,31 @@ _RULES = (
     _rule("produced", rf"\bproduced by (?P<a>{_PERSON}){_END}", "Who produced {t}?", "By whom was {t} produced?"),
     _rule("written", rf"\bwritten(?: and directed)? by (?P<a>{_PERSON}){_END}", "Who wrote {t}?", "Who was {t} written by?"),
     _rule("composed", rf"\b(?:composed|music) by (?P<a>{_PERSON}){_END}", "Who composed the music of {t}?", "Who is the composer of {t}?"),
-    _rule("based", rf"\bbased on (?P<a>(?:the|a)? ?[^.,;()]{{8,60}}?)(?=[.,;])", "What is {t} based on?", anywhere=True),
+    _rule("based", r"\bbased on (?P<a>(?:the|a)? ?[^.,;()]{8,60}?)(?=[.,;])", "What is {t} based on?", anywhere=True),
     _rule("recorded", rf"\b(?:album|song|single|EP)\b[^.]*? by (?:the )?(?:{_NATION} )?(?:[a-z/&-]+ )*(?P<a>{_NAME}){_END}", "Who recorded {t}?", "Which artist is {t} by?", "Whose work is {t}?"),
     _rule("released", rf"\breleased (?:[a-z ]+)?(?:on|in) (?P<a>{_DATE})", "When was {t} released?", "On what date was {t} released?", anywhere=True),
     _rule("where", rf" is an? (?:[\w-]+ ){{0,4}}?(?:town|village|city|municipality|river|lake|mountain|district|commune|suburb|community|hamlet|parish|island|province|school|college|university|museum|park|stadium|church|station|airport|hospital)\b[^.,;]*? (?:in|on|of) (?P<a>{_PLACE})(?=[.;]| which| that| with|,? (?:and|about|approx))", "Where is {t}?", "Where is {t} located?", "In which place is {t}?"),
-    _rule("located", rf"\blocated (?:in|on|at|near) (?P<a>(?:the )?[^.;()]{{4,60}}?)(?=[.;]| which| that| and )", "Where is {t} located?", "Where is {t}?", anywhere=True),
+    _rule("located", r"\blocated (?:in|on|at|near) (?P<a>(?:the )?[^.;()]{4,60}?)(?=[.;]| which| that| and )", "Where is {t} located?", "Where is {t}?", anywhere=True),
     _rule("founded", rf"\b(?:was|is a [^.]*?) (?:founded|established|formed|created|incorporated) (?:[a-z ]+)?(?:in|on) (?P<a>{_DATE})", "When was {t} founded?", "In what year was {t} established?", anywhere=True),
     _rule("founder", rf"\b(?:founded|established) (?:in \d{{4}} )?by (?P<a>{_PERSON}(?: and {_PERSON})?){_END}", "Who founded {t}?", "By whom was {t} founded?", anywhere=True),
     _rule("built", rf"\b(?:was|is) (?:built|constructed|completed|opened|erected) (?:[a-z ]+)?(?:in|on) (?P<a>{_DATE})", "When was {t} built?", "In what year was {t} completed?", anywhere=True),
     _rule("designed", rf"\bdesigned by (?:[a-z ]+)?(?P<a>{_PERSON}){_END}", "Who designed {t}?", "Who was {t} designed by?", anywhere=True),
     _rule("birthplace", rf"\bwas born (?:on {_DATE} )?in (?P<a>{_PLACE})(?=[.;]| in \d| on | to | and )", "Where was {t} born?", "What is the birthplace of {t}?", anywhere=True),
     _rule("deathplace", rf"\bdied (?:on {_DATE} |in \d{{4}} )?(?:in|at) (?P<a>(?!{_MONTH}){_PLACE})(?=[.;]| in \d| on | from )", "Where did {t} die?", "In which place did {t} die?", anywhere=True),
-    _rule("child", rf"\b(?:son|daughter|child) of (?P<a>[A-Z][^.;()]{{6,60}}?)(?=[.;]|, (?:and|who|the|a) )", "Whose child was {t}?", "Who were the parents of {t}?"),
+    _rule("child", r"\b(?:son|daughter|child) of (?P<a>[A-Z][^.;()]{6,60}?)(?=[.;]|, (?:and|who|the|a) )", "Whose child was {t}?", "Who were the parents of {t}?"),
     _rule("married", rf"\b(?:He|She|{_NAME}) (?:was )?married (?:to )?(?P<a>{_PERSON}){_END}", "Who did {t} marry?", "Who was {t} married to?", "Who is the spouse of {t}?", anywhere=True),
     _rule("known for", r"\bbest[ -]known (?:for|as) (?P<a>[^.;()]{8,90}?)(?=[.;]|, (?:and|which|who) )", "What is {t} best known for?", "For what is {t} best known?", anywhere=True),
-    _rule("also known", rf"\b(?:also known as|also called|nicknamed|better known as) \"?(?P<a>(?:the )?[A-Z][^.,;()\"]{{2,40}}?)\"?(?=[.,;)]| is | was )", "What is {t} also known as?", "What is another name for {t}?", "By what other name is {t} known?", anywhere=True),
+    _rule("also known", r"\b(?:also known as|also called|nicknamed|better known as) \"?(?P<a>(?:the )?[A-Z][^.,;()\"]{2,40}?)\"?(?=[.,;)]| is | was )", "What is {t} also known as?", "What is another name for {t}?", "By what other name is {t} known?", anywhere=True),
     _rule("population", r"\bpopulation (?:of|was|is)(?: about| approximately| around| over)? (?P<a>\d[\d,.]*(?: million)?)", "What is the population of {t}?", "How many people live in {t}?", "How many inhabitants does {t} have?", anywhere=True),
     _rule("headquarters", rf"\b(?:headquartered|headquarters (?:is |are )?(?:located )?|based) in (?P<a>{_PLACE}){_END}", "Where is {t} based?", "Where are the headquarters of {t}?", anywhere=True),
     _rule("capital", rf" (?:is|was) (?:the |a )?(?:\w+ ){{0,3}}?(?:capital|county seat|largest city) of (?P<a>(?:the )?{_PLACE})(?=[.,;]| and )", "What is {t} the capital of?", "Of what place is {t} the seat?"),
-    _rule("studied", rf"\b(?:graduated from|educated at|studied at|attended|degree from) (?P<a>(?:the )?[A-Z][^.,;()]{{4,60}}?)(?=[.,;]| in \d| and | with | where )", "Where did {t} study?", "Which school did {t} attend?", "Where was {t} educated?", anywhere=True),
+    _rule("studied", r"\b(?:graduated from|educated at|studied at|attended|degree from) (?P<a>(?:the )?[A-Z][^.,;()]{4,60}?)(?=[.,;]| in \d| and | with | where )", "Where did {t} study?", "Which school did {t} attend?", "Where was {t} educated?", anywhere=True),
     _rule("award", r"\b(?:won|received|was awarded) (?P<a>(?:the|an?) [A-Z][^.,;()]{6,70}?)(?=[.,;]| in \d| for )", "Which award did {t} receive?", "What did {t} win?", anywhere=True),
     _rule("named after", r"\bnamed (?:after|for|in honou?r of) (?P<a>[^.,;()]{4,60}?)(?=[.,;]| who| which)", "Who or what is {t} named after?", "What is {t} named after?", anywhere=True),
     _rule("part of", r"\b(?:is|was) (?:a )?(?:part|member) of (?P<a>the [A-Z][^.,;()]{3,60}?)(?=[.,;]| and )", "What is {t} part of?", "What does {t} belong to?", anywhere=True),
     _rule("team", rf"\b(?:plays?|played) for (?:the )?(?P<a>{_NAME}){_END}", "Which team did {t} play for?", "Who did {t} play for?", anywhere=True),
-    _rule("served", rf"\b(?:served|worked) as (?:the |an? )?(?P<a>[^.,;()]{{6,60}}?)(?=[.,;]| from | in \d| between | until | under )", "What did {t} serve as?", "As what did {t} serve?", anywhere=True),
-    _rule("spoken", rf"\bspoken (?:in|by) (?P<a>[^.;()]{{4,60}}?)(?=[.;])", "Where is {t} spoken?", "By whom is {t} spoken?"),
+    _rule("served", r"\b(?:served|worked) as (?:the |an? )?(?P<a>[^.,;()]{6,60}?)(?=[.,;]| from | in \d| between | until | under )", "What did {t} serve as?", "As what did {t} serve?", anywhere=True),
+    _rule("spoken", r"\bspoken (?:in|by) (?P<a>[^.;()]{4,60}?)(?=[.;])", "Where is {t} spoken?", "By whom is {t} spoken?"),
     _rule("distributed", rf"\b(?:distributed|published|released) by (?P<a>(?:the )?{_NAME}){_END}", "Who distributed {t}?", "Which company published {t}?", anywhere=True),
     _rule("aired", rf"\b(?:premiered|aired|broadcast|debuted) on (?P<a>(?!{_MONTH})[A-Z][\w& ]{{1,25}}?){_END}", "On which channel was {t} shown?", "Which network aired {t}?", anywhere=True),
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""Samples from invented handbooks: facts that no model can know, so that only reading helps. Seeded; data in the YAML."""
+"""Samples from invented handbooks: facts that no model can know, so that only reading helps. Their data: the YAML."""
+
+# ruff: noqa: SIM905 - a list of words reads best as words
 
 from __future__ import annotations
 
@@ -52,9 +54,7 @@ def handbooks(count: int, rng: random.Random, fields: Sequence[Mapping[str, Any]
         rest = " ".join(said for said, _, _ in page.facts if said != sentence)
         elsewhere = other.text if page.subject in question or not _asks_same(other, question) else rest
         rivals = tuple(text for text in (rest, elsewhere) if not holds(text, answer))
-        yield Sample(
-            question, asked_for(question, answer), page.text, rivals, "invented", f"handbook {field['field']}"
-        )
+        yield Sample(question, asked_for(question, answer), page.text, rivals, "invented", f"handbook {field['field']}")
 
 
 def load() -> list[dict[str, Any]]:
@@ -101,21 +101,16 @@ def _slot(slot: str, subject: str, rng: random.Random) -> str:
     if re.fullmatch(r"\d+-\d+", slot):
         low, high = map(int, slot.split("-"))
         return str(rng.randint(low, high))
-    if "|" in slot or slot not in _NAMED:
-        return (
-            rng.choice(slot.split("|"))
-            if "|" in slot
-            else subject[:1].upper() + subject[1:]
-            if slot == "E"
-            else subject
-        )
-    return rng.choice(_NAMED[slot]) if slot != "date" else f"{rng.randint(1, 28)} {rng.choice(_MONTHS)}"
+    if "|" in slot:
+        return rng.choice(slot.split("|"))
+    if slot == "date":
+        return f"{rng.randint(1, 28)} {rng.choice(_MONTHS)}"
+    return {"e": subject, "E": subject[:1].upper() + subject[1:]}.get(slot) or rng.choice(_NAMED[slot])
 
 
 _NAMED: Mapping[str, Sequence[str]] = {
     "person": [f"{first} {last}" for first in _FIRST for last in _LAST],
     "town": _TOWNS,
-    "date": _MONTHS,
     "time": [f"{hour}:{minute:02}" for hour in range(5, 24) for minute in (0, 10, 15, 30, 45)],
     "money": [form.format(sum_) for form in _MONEY for sum_ in (15, 45, 80, 120, 250, 310, 475, 640, 900)],
     "code": [str(number) for number in range(1043, 9800, 137)],

@@ -4,6 +4,8 @@ Each form takes the sentence apart by a pattern and turns it round (subject ques
 does not fit a pattern whole gives no question.
 """
 
+# ruff: noqa: E501, SIM905 - a pattern reads best on one line, a list of words as words
+
 from __future__ import annotations
 
 import random

@@ -1,4 +1,4 @@
-"""Text as the reader's data need it: normal forms, sentences, and cuts of a passage around an answer; pure functions."""
+"""Text as the reader's data need it: normal forms, sentences, cuts of a passage around an answer; pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEADING = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
 
 
 def normalised(text: str) -> str:
-    """Fold case, punctuation, articles and white space away (SQuAD's normal form: Rajpurkar et al. 2016, section 6.1)."""
+    """Fold case, punctuation, articles and white space away (Rajpurkar et al. 2016, section 6.1: SQuAD's form)."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 

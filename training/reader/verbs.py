@@ -1,5 +1,7 @@
 """The commonest English verbs of encyclopaedias and their past forms, to turn statements and questions round."""
 
+# ruff: noqa: E501, SIM905 - a list of words reads best as words
+
 from __future__ import annotations
 
 from collections.abc import Mapping
