@@ -55,7 +55,7 @@ async def _planned(planner: Planner, gold: GoldPlan) -> Planned:
                 notes.append(piece.text)
             else:
                 first_s = first_s or time.monotonic() - began_s
-                steps.append(piece)
+                steps += piece.steps if isinstance(piece, Plan) else (piece,)
     tokens = planner.completion_tokens if isinstance(planner, ModelPlanner) else 0
     return Planned(gold, Plan(tuple(steps)), tuple(notes), tokens, first_s, time.monotonic() - began_s)
 
