@@ -25,10 +25,11 @@ def test_prompt_shows_parents_and_gaps() -> None:
 
 
 def test_sentences_are_kept_word_for_word_and_gaps_named() -> None:
-    assert written(compound(CAPITAL, MILL, DOSE)) == {
+    (text,) = written(compound(CAPITAL, MILL, DOSE))
+    assert text == (
         "The capital of France is Paris [1]. A mill grinds grain [2]. It needs wind or water [2]. "
         "What the dose is could not be found [3]."
-    }
+    )
 
 
 def test_the_final_answer_leads_unless_it_is_a_gap() -> None:
@@ -37,9 +38,8 @@ def test_the_final_answer_leads_unless_it_is_a_gap() -> None:
     }
     gap = Step(2, "Who is the mayor of Paris?", None, (1,))
     assert written(compound(CAPITAL, gap, leads=True)) == {
-        'The capital of France is Paris [1]. There is no answer to "Who is the mayor of Paris?" [2].',
-        "The capital of France is Paris [1]. Who the mayor of Paris is could not be found [2].",
-    } & written(compound(CAPITAL, gap, leads=True))
+        "The capital of France is Paris [1]. Who the mayor of Paris is could not be found [2]."
+    }
 
 
 def test_short_statements_may_be_joined_and_others_are_answered_safely() -> None:
