@@ -548,4 +548,4 @@ class Scheduler:
             self._commands.append(ev.WakeAt(self._parked[0][0]))
         if self._placement.wakes_at_s > self._now_s:
             self._commands.append(ev.WakeAt(self._placement.wakes_at_s))
-        self._placement.retry()
+        self._placement.retry(self._now_s)
