@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_queries_are_mixed_and_spread_over_all_models() -> None:
 
 
 async def test_the_same_queries_are_answered_in_all_ways() -> None:
-    figures = await measure_composition(2, 8, fake_team)
+    figures = await measure_composition(2, 8, naive=True, build=fake_team)
     assert figures.queries == figures.equal == 8
     assert figures.naive_ended
     assert figures.sequential_s > 8 * 0.01
@@ -56,6 +57,7 @@ def test_figures_are_ratios_of_the_same_work() -> None:
     figures = Composition(4, 24, 10.0, 15.0, 60.0, naive_ended=False, predicted_s=8.0, equal=24)
     assert figures.over_sequential == pytest.approx(1.5)
     assert figures.over_naive == pytest.approx(6.0)
+    assert replace(figures, naive_s=None).over_naive is None
     assert figures.prediction_error == pytest.approx(0.2)
     assert "at least 6.00 x" in format_composition(figures)
 
