@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,7 +17,8 @@ from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate, ExpertProfile
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import JournalError, NoEligibleExpertError
 from compllm.executor import Executor
 from compllm.experts.base import Backend, ChatRequest, Chunk
@@ -187,8 +188,8 @@ async def lab(
 class Checked(Scheduler):
     """The scheduler with its invariants asserted after every event."""
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        commands = super().handle(event, now_s)
+    def handle_all(self, events: Iterable[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        commands = super().handle_all(events, now_s)
         self.check()
         return commands
 

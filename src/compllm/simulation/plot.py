@@ -145,7 +145,7 @@ def _draw_nodes(axes: Axes, result: SimulationResult) -> None:
         edges = ["white" if attempt.end == "completed" else _TROUBLE for attempt in attempts]
         axes.broken_barh(bars, (row - 0.38, 0.76), facecolors=faces, edgecolors=edges, linewidth=0.5)
     axes.set_yticks(range(len(lanes)), [f"{model} {slot + 1} · {device}" for device, model, slot in lanes], fontsize=7)
-    axes.set_ylim(len(lanes) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(lanes)) - 0.5, -0.5)
     axes.set_ylabel("model, slot, device")
 
 

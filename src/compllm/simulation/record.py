@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
@@ -37,7 +37,7 @@ def record_workload(journal: Journal, last: int) -> Workload:
     """Return the latest runs of a journal, in order of their start, as a workload that starts with the first.
 
     A node's duration is what its expert took then, other requests on the same model included. A node without an answer
-    gets the mean of its expert, or of all nodes.
+    gets the mean of its expert, or of all nodes; one that nobody could be given is left out.
 
     Raises:
         ConfigError: no run of the journal has a plan.
@@ -83,15 +83,17 @@ def _mean_durations_s(recorded: Sequence[_Recorded]) -> dict[str, float]:
 
 
 def _run(recorded: _Recorded, at_s: float, mean_s: dict[str, float]) -> WorkRun:
-    nodes = (_node(node, mean_s) for node in recorded.nodes.values() if node.assignment.candidates)
+    routed = {number: node for number, node in recorded.nodes.items() if node.assignment.candidates}
+    nodes = tuple(_node(node, routed.keys(), mean_s) for node in routed.values())
     user, priority = (recorded.opened.user, recorded.opened.priority) if recorded.opened else ("", 0)
-    return WorkRun(recorded.row.id, at_s, tuple(nodes), user, priority, closed_s=recorded.closed_s)
+    return WorkRun(recorded.row.id, at_s, nodes, user, priority, closed_s=recorded.closed_s)
 
 
-def _node(node: _Node, mean_s: dict[str, float]) -> WorkNode:
+def _node(node: _Node, known: Collection[int], mean_s: dict[str, float]) -> WorkNode:
     chosen = node.assignment.candidates[0]
     expert, model, duration_s = chosen.expert, chosen.model, mean_s.get(chosen.expert, mean_s.get("", _DURATION_S))
     if node.answered is not None:
         answer = node.answered.answer
         expert, model, duration_s = answer.expert, answer.model, answer.elapsed_s
-    return WorkNode(node.added.node, node.added.parents, expert, model, duration_s, added_s=node.added_s)
+    parents = tuple(parent for parent in node.added.parents if parent in known)
+    return WorkNode(node.added.node, parents, expert, model, duration_s, added_s=node.added_s)

@@ -96,7 +96,7 @@ def _parse_lines(path: Path, lines: Iterator[str]) -> Iterator[WorkRun]:
 
 def _parse(where: str, line: str) -> WorkRun:
     try:
-        record = _RunRecord.model_validate(json.loads(line))
+        record = _RunRecord.model_validate(json.loads(line.strip()))
         nodes = tuple(WorkNode(**dict(node)) for node in record.nodes)
         return WorkRun(record.run, nodes=nodes, **record.model_dump(exclude={"run", "nodes"}))
     except json.JSONDecodeError as error:

@@ -1,0 +1,16 @@
+"""The timing of large simulations, on a small one."""
+
+from __future__ import annotations
+
+from compllm.bench.scale import measure_scale, render_scale
+
+
+def test_a_small_simulation_is_timed() -> None:
+    figure = measure_scale(60, devices=3, models=9)
+    assert 40 < figure.nodes < 90
+    assert (figure.devices, figure.models) == (3, 9)
+    assert figure.events > 2 * figure.nodes
+    assert 0 < figure.scheduler_us < figure.event_us
+    lines = render_scale([figure]).splitlines()
+    assert lines[0] == "3 devices, 9 models; CPU time"
+    assert lines[2].split()[0] == str(figure.nodes)
