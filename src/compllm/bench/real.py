@@ -126,13 +126,15 @@ async def ask_composed(executor: Executor, run: str, queries: Sequence[Query], m
     """Have all queries answered as one run of independent nodes."""
     work = QueryWork(executor.backends, {query.number: query for query in queries})
     finished = executor.open_run(run, work)
-    for query in queries:
-        only = Candidate(query.expert(models), query.model(models))
-        assignment = Assignment((only,), "given", 1.0, 1.0, passed=True, reason="bench")
-        executor.dispatch(ev.NodeAdded(run, query.number, query.prompt, (), assignment))
-    executor.dispatch(ev.PlanClosed(run))
+    executor.dispatch_all([*(_node_added(run, query, models) for query in queries), ev.PlanClosed(run)])
     await finished.wait()
     return work.answers
+
+
+def _node_added(run: str, query: Query, models: int) -> ev.NodeAdded:
+    only = Candidate(query.expert(models), query.model(models))
+    assignment = Assignment((only,), "given", 1.0, 1.0, passed=True, reason="bench")
+    return ev.NodeAdded(run, query.number, query.prompt, (), assignment)
 
 
 # --- teams -----------------------------------------------------------------------------------------------------------
@@ -292,11 +294,12 @@ def _work_node(query: Query, models: int, duration_s: float) -> WorkNode:
 
 def format_composition(figures: Composition) -> str:
     """Return the figures as lines for people."""
+    asked = f"{figures.models} models, {figures.queries} queries"
+    predicted = f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})"
+    apart = f"{figures.over_sequential:.2f} x as long, {figures.equal} of the texts equal"
     lines = [
-        f"{figures.models} models, {figures.queries} queries: composed {figures.composed_s:.2f} s, "
-        f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})",
-        f"  one after another {figures.sequential_s:.2f} s: {figures.over_sequential:.2f} x as long, "
-        f"{figures.equal} of the texts equal",
+        f"{asked}: composed {figures.composed_s:.2f} s, {predicted}",
+        f"  one after another {figures.sequential_s:.2f} s: {apart}",
     ]
     if figures.naive_s is not None:
         least = "" if figures.naive_ended else "at least "
