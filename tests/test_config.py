@@ -55,7 +55,7 @@ def with_expert(line: str) -> str:
         (TEAM.replace("base_url", "baseurl"), "4: models.m.baseurl: unknown key; did you mean 'base_url'?"),
         (with_endpoint("slot: 3"), "6: models.m.slot: unknown key; did you mean 'slots'?"),
         (with_endpoint("file: x"), "6: models.m.file: unknown key; known here: api_key_env, backend, base_url"),
-        (with_embedded("base_url: x"), "6: models.e.base_url: unknown key; known here: backend, context_tokens"),
+        (with_embedded("base_url: x"), "6: models.e.base_url: unknown key; known here: adapters, backend, context_"),
         (with_expert("exampels: [x]"), "11: experts.a.exampels: unknown key; did you mean 'examples'?"),
         (TEAM + "router: {treshold: 0.5}\n", "11: router.treshold: unknown key; did you mean 'threshold'?"),
         (
@@ -93,6 +93,23 @@ def with_expert(line: str) -> str:
         (TEAM + "router: {fallback: z}\n", "11: router.fallback: 'z' is no expert of this team"),
         (with_embedded("devices: [gpu]"), "6: models.e.devices.0: 'gpu' is no device of this team; use one of cpu"),
         (with_embedded("file: x.gguf"), "x.gguf' is not there; create it or correct the path"),
+        (with_embedded("adapters: {mine: x.gguf}"), "6: models.e.adapters.mine: adapter"),
+        (
+            with_embedded("adapters: {nosuch: bundled}"),
+            "6: models.e.adapters.nosuch: no adapter 'nosuch' is bundled; use",
+        ),
+        (with_embedded("adapters: [x.gguf]"), "6: models.e.adapters: this should be a mapping of `key: value` lines"),
+        (with_endpoint("adapters: {mine: x.gguf}"), "6: models.m.adapters: unknown key; known here: api_key_env"),
+        (
+            with_expert("adapter: mine"),
+            "11: experts.a.adapter: only an embedded model takes adapters; name an embedded",
+        ),
+        (TEAM + "planner: {kind: model, model: m, adapter: p}\n", "11: planner.adapter: only an embedded model takes"),
+        (
+            TEAM + "aggregator: {kind: model, model: e, adapter: j}\n",
+            "11: aggregator.adapter: 'j' is no adapter of the model 'e'; add it to models.e.adapters",
+        ),
+        (TEAM + "planner: {adapter: p}\n", "11: planner.adapter: only an embedded model takes adapters"),
         (with_expert("documents: [a.md]"), "11: experts.a.documents.0: document"),
         (with_expert("documents: [.]"), "11: experts.a.documents.0: document"),
         (with_expert("documents: a.md"), "11: experts.a.documents: this should be a list"),

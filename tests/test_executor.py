@@ -11,7 +11,8 @@ import pytest
 from compllm.core import events as ev
 from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import ExpertError, ExpertLoadError, ExpertOutOfMemoryError
 from compllm.executor import Executor
 from compllm.experts.base import LoadReport

@@ -11,7 +11,7 @@ import pytest
 from compllm.core import events as ev
 from compllm.core.plan import SubQuery
 from compllm.core.routing import Assignment
-from compllm.core.scheduler import Rules
+from compllm.core.rules import Rules
 from compllm.errors import AggregationError, ExpertError
 from compllm.experts.fake import FakeExpert
 from compllm.planner.base import Note
@@ -82,6 +82,18 @@ async def test_the_aggregator_sees_questions_answers_experts_and_edges() -> None
     assert (first.step, first.question, first.answer, first.expert, first.parents) == (1, "x", "an answer.", "a", ())
     assert (second.question, second.expert, second.parents) == ("y of an answer", "b", (1,))
     assert answer_of(events) == "One answer."
+
+
+async def test_the_aggregator_sees_the_gaps_and_the_run_gives_their_reasons() -> None:
+    aggregator = ScriptedAggregator(["One answer."])
+    async with lab({"a": FakeExpert({"x": "1", "z": "3"})}, aggregator=aggregator) as team:
+        events = await team.ask("1. x\n2. y\n3. z")
+    assert [(part.step, part.question, part.answer, part.is_gap) for part in aggregator.seen[0]] == [
+        (1, "x", "1", False),
+        (2, "y", "", True),
+        (3, "z", "3", False),
+    ]
+    assert answer_of(events).startswith("One answer.\n\nNot answered: y (")
 
 
 async def test_tokens_of_all_steps_are_counted() -> None:

@@ -17,7 +17,8 @@ from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate, ExpertProfile
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import JournalError, NoEligibleExpertError
 from compllm.executor import Executor
 from compllm.experts.base import Backend, ChatRequest, Chunk

@@ -35,6 +35,8 @@ Variable = Annotated[str, Field(pattern=_VARIABLE)]
 Size = Annotated[ByteSize, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "examples": ["4GiB"]})]
 # A device that names no capacity offers this share of the memory that is free when the team is opened.
 _FREE_SHARE = 0.6
+# Stands for the path of an adapter that comes with the package.
+_BUNDLED = Path("bundled")
 
 
 class _Section(BaseModel):
@@ -70,6 +72,10 @@ class EmbeddedModelConfig(_Section):
     )
     slots: int = Field(4, ge=1, le=64, description="Requests served at once.")
     context_tokens: int = Field(2048, ge=256, le=1_000_000, description="Context of each slot.")
+    adapters: dict[Name, Path] = Field(
+        default_factory=dict,
+        description="LoRA adapters by name: `bundled`, or a GGUF file relative to the team file.",
+    )
     threads: int | None = Field(
         None, ge=1, le=1024, description="Threads of the worker; default: all cores of the device."
     )
@@ -98,6 +104,9 @@ class ExpertConfig(_Section):
     """Who answers and what it is good at."""
 
     model: Name = Field(description="One of `models`.")
+    adapter: Name | None = Field(
+        None, description="One of the model's adapters; `reader` answers from passages only, in its own short form."
+    )
     description: str = Field(
         "", description="Best as: An expert in X who answers questions about A, B and C. Without it: a fallback only."
     )
@@ -139,6 +148,7 @@ class PlannerConfig(_Section):
         "rules", description="`rules` needs no model and splits coordinated questions only."
     )
     model: Name | None = Field(None, description="For kind `model`: one of `models`.")
+    adapter: Name | None = Field(None, description="One of the model's adapters, trained to plan.")
     max_steps: int = Field(12, ge=1, le=32, description="Longest plan.")
 
 
@@ -149,6 +159,7 @@ class AggregatorConfig(_Section):
         "joined", description="`joined` puts the sub-answers together as they are."
     )
     model: Name | None = Field(None, description="For kind `model`: one of `models`.")
+    adapter: Name | None = Field(None, description="One of the model's adapters, trained to join sub-answers.")
     checked: bool = Field(
         default=False, description="Check every sentence against the sub-answers (for very small models)."
     )
@@ -191,6 +202,13 @@ class TeamFile:
     def resolve(self, path: Path) -> Path:
         """Return a path of the file as an absolute one."""
         return (self.path.parent / path.expanduser()).resolve()
+
+    def adapters(self, model: EmbeddedModelConfig) -> dict[str, Path]:
+        """Return the files of a model's adapters by name."""
+        return {
+            name: adapters_path() / f"{name}.gguf" if path == _BUNDLED else self.resolve(path)
+            for name, path in model.adapters.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +258,11 @@ def starter_path() -> Path:
     return Path(str(resources.files("compllm"))) / "assets" / "starter" / TEAM_FILE
 
 
+def adapters_path() -> Path:
+    """Return the folder of the bundled adapters."""
+    return Path(str(resources.files("compllm"))) / "assets" / "adapters"
+
+
 def find_team(path: Path | None) -> Path:
     """Return the team file to use: the one named, else `compllm.yaml` here, else the starter team."""
     if path is not None:
@@ -271,6 +294,7 @@ def _check_references(document: Document, team: TeamFile) -> None:
     for name, expert in config.experts.items():
         at = ("experts", name)
         _known(document, (*at, "model"), expert.model, config.models, "model")
+        _check_adapter(document, at, expert, config.models)
         _known(document, (*at, "fallback"), expert.fallback, config.experts, "expert")
         for place, path in enumerate(expert.documents):
             _exists(document, team, (*at, "documents", place), path, "document")
@@ -280,6 +304,7 @@ def _check_references(document: Document, team: TeamFile) -> None:
                 _known(document, ("models", name, "devices", place), device, config.devices, "device")
             if model.file is not None:
                 _exists(document, team, ("models", name, "file"), model.file, "model file")
+            _check_adapters_exist(document, team, name, model)
     _known(document, ("router", "fallback"), config.router.fallback, config.experts, "expert")
     if config.router.calibration is not None:
         _exists(document, team, ("router", "calibration"), config.router.calibration, "calibration file")
@@ -290,7 +315,40 @@ def _check_references(document: Document, team: TeamFile) -> None:
                 (section,), "kind `model` needs a `model`", f"add `model:` with one of {_list(config.models)}"
             )
         _known(document, (section, "model"), stage.model, config.models, "model")
+        _check_adapter(document, (section,), stage, config.models)
     _check_fallbacks(document, config)
+
+
+def _check_adapters_exist(document: Document, team: TeamFile, name: str, model: EmbeddedModelConfig) -> None:
+    for adapter, path in team.adapters(model).items():
+        key = ("models", name, "adapters", adapter)
+        if model.adapters[adapter] != _BUNDLED:
+            _exists(document, team, key, path, "adapter")
+        elif not path.is_file():
+            bundled = ", ".join(sorted(file.stem for file in adapters_path().glob("*.gguf")))
+            raise document.error(key, f"no adapter {adapter!r} is bundled", f"use one of {bundled or 'your own files'}")
+
+
+def _check_adapter(
+    document: Document,
+    at: tuple[str, ...],
+    asker: ExpertConfig | PlannerConfig | AggregatorConfig,
+    models: Mapping[str, ModelConfig],
+) -> None:
+    if asker.adapter is None:
+        return
+    key = (*at, "adapter")
+    model = models.get(asker.model or "")
+    if not isinstance(model, EmbeddedModelConfig):
+        raise document.error(
+            key, "only an embedded model takes adapters", "name an embedded `model`, or remove this line"
+        )
+    if asker.adapter not in model.adapters:
+        raise document.error(
+            key,
+            f"{asker.adapter!r} is no adapter of the model {asker.model!r}",
+            f"add it to models.{asker.model}.adapters",
+        )
 
 
 def _check_fallbacks(document: Document, config: TeamConfig) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,10 +104,17 @@ class Executor:
         """The task group that everything of this executor belongs to."""
         return self._tasks
 
-    def open_run(self, run: str, work: NodeWork) -> anyio.Event:
-        """Make a run known; the event returned is set when the scheduler has finished it."""
+    def open_run(self, run: str, work: NodeWork, terms: ev.RunOpened | None = None) -> anyio.Event:
+        """Make a run known; the event returned is set when the scheduler has finished it.
+
+        Raises:
+            QueueFullError: no more runs are taken; nothing has changed.
+        """
         opened = _OpenRun(work)
+        commands = self.scheduler.handle(terms or ev.RunOpened(run), time.monotonic())
         self._runs[run] = opened
+        for command in commands:
+            self._perform(command)
         return opened.finished
 
     def is_open(self, run: str) -> bool:
@@ -116,13 +123,18 @@ class Executor:
 
     def dispatch(self, event: ev.SchedulerEvent) -> None:
         """Tell the scheduler and the observers what happened, and begin whatever follows from it."""
-        self._notify(event)
-        for command in self.scheduler.handle(event, time.monotonic()):
+        self.dispatch_all((event,))
+
+    def dispatch_all(self, events: Sequence[ev.SchedulerEvent]) -> None:
+        """Tell of events of one instant, so that what follows from one of them can heed the others."""
+        for event in events:
+            self._notify(event)
+        for command in self.scheduler.handle_all(events, time.monotonic()):
             self._perform(command)
 
     @asynccontextmanager
-    async def lease(self, model: str, purpose: str) -> AsyncIterator[Backend]:
-        """Hold a slot of a model, loaded if need be, for work that is no node of a plan.
+    async def lease(self, model: str, purpose: str, part_of: str = "") -> AsyncIterator[Backend]:
+        """Hold a slot of a model, loaded if need be, for work on behalf of a run that is no node of its plan.
 
         Raises:
             ExpertError: the model cannot be brought to answer.
@@ -130,7 +142,7 @@ class Executor:
         self._leases += 1
         run = f"{purpose}:{self._leases}"
         work = _LeaseWork()
-        self.open_run(run, work)
+        self.open_run(run, work, ev.RunOpened(run, part_of=part_of))
         assignment = Assignment((Candidate(purpose, model),), "given", 1.0, 1.0, passed=True, reason=purpose)
         self.dispatch(ev.NodeAdded(run, 1, purpose, (), assignment))
         self.dispatch(ev.PlanClosed(run))

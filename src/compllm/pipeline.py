@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -35,7 +35,8 @@ from compllm.core.events import NodeCompleted, RunCompleted, RunFailed, Stamped
 from compllm.core.ledger import Device, Model
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate, ExpertProfile
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import PlanError, RunError
 from compllm.executor import Executor
 from compllm.experts.base import Backend
@@ -165,7 +166,7 @@ class Team:
         Raises:
             PlanError: the question is empty or too long.
         """
-        planner: Planner = GivenPlanner(plan) if plan is not None else self._make_planner()
+        planner: Planner = GivenPlanner(plan) if plan is not None else self.make_planner()
         return self._start(question, planner, self._route)
 
     def _start(self, question: str, planner: Planner, route: Route) -> Run:
@@ -213,7 +214,7 @@ class Team:
             RoutingError: a step cannot be given to an expert.
         """
         question = _checked(question, self.file.config.limits.question_characters)
-        pieces = [piece async for piece in self._make_planner().plan(question)]
+        pieces = [piece async for piece in self.make_planner().plan(question)]
         plan = Plan(tuple(piece for piece in pieces if isinstance(piece, SubQuery)))
         route = partial(self.router.route_many, [s.display for s in plan.steps], [s.tag for s in plan.steps])
         assignments = await anyio.to_thread.run_sync(route)
@@ -221,9 +222,18 @@ class Team:
         return plan, dict(zip((s.id for s in plan.steps), assignments, strict=True)), notes
 
     @property
+    def experts(self) -> Mapping[str, Expert]:
+        """The experts by name."""
+        return self._experts
+
+    def lease(self, model: str, purpose: str) -> AbstractAsyncContextManager[Backend]:
+        """Lend a model, loaded if need be, that stays in memory until it is given back."""
+        return self._executor.lease(model, purpose)
+
+    @property
     def planner_name(self) -> str:
         """The kind of planner that writes this team's plans."""
-        return self._make_planner().name
+        return self.make_planner().name
 
     async def _route(self, question: str, tag: str | None) -> Assignment:
         return await anyio.to_thread.run_sync(self.router.route, question, tag)
@@ -239,7 +249,15 @@ class Team:
     def _make_expert(self, name: str, config: ExpertConfig) -> Expert:
         profile = _profile(name, config)
         retrieve = self._retrieval(config) if config.documents else None
-        return Expert(profile, config.instructions, retrieve, config.passages, config.max_tokens, config.temperature)
+        return Expert(
+            profile,
+            config.instructions,
+            retrieve,
+            config.passages,
+            config.max_tokens,
+            config.temperature,
+            config.adapter,
+        )
 
     def _retrieval(self, config: ExpertConfig) -> Callable[[str, int], tuple[Passage, ...]]:
         """Return a search over the expert's documents; they are indexed when they are first asked for."""
@@ -253,22 +271,25 @@ class Team:
 
         return lambda question, limit: opened().search(question, limit)
 
-    def _make_planner(self) -> Planner:
+    def make_planner(self) -> Planner:
+        """Return a planner as the team wants its plans written; its model loads when it is asked."""
         config: PlannerConfig = self.file.config.planner
         if config.kind == "rules" or config.model is None:
             return RulePlanner()
         return ModelPlanner(
-            config.model, self._lease(config.model, "planner"), list(self._experts), max_steps=config.max_steps
+            config.model,
+            partial(self.lease, config.model, "planner"),
+            list(self._experts),
+            max_steps=config.max_steps,
+            adapter=config.adapter,
         )
 
     def _make_aggregator(self) -> Aggregator:
         config = self.file.config.aggregator
         if config.kind == "joined" or config.model is None:
             return JoinedAggregator()
-        return ModelAggregator(config.model, self._lease(config.model, "aggregator"), checked=config.checked)
-
-    def _lease(self, model: str, purpose: str) -> Callable[[], AbstractAsyncContextManager[Backend]]:
-        return lambda: self._executor.lease(model, purpose)
+        lease = partial(self.lease, config.model, "aggregator")
+        return ModelAggregator(config.model, lease, checked=config.checked, adapter=config.adapter)
 
 
 def _always(assignment: Assignment) -> Route:
@@ -324,6 +345,7 @@ def _make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
         file.resolve(config.file) if config.file is not None else None,
         context_tokens=config.context_tokens,
         slots=config.slots,
+        adapters=file.adapters(config),
         threads=config.threads or cores,
         cache_dir=settings.cache_dir,
     )

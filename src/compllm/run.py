@@ -201,8 +201,9 @@ class Run:
         if len(self._steps) == 1:
             self._write(next(iter(self._answers.values())).text)
             return
-        parts = tuple(self._part(step) for step in self._steps.values() if step.id in self._answers)
-        await self._aggregate(self.stages.aggregator if in_time and len(parts) > 1 else _JOINED, parts, deadline_s)
+        parts = tuple(map(self._part, self._steps.values()))
+        alone = len(self._answers) == 1
+        await self._aggregate(self.stages.aggregator if in_time and not alone else _JOINED, parts, deadline_s)
         for step in self._steps.values():
             if step.id not in self._answers:
                 reason = self._gaps.get(step.id, self._cancelled)
@@ -237,8 +238,9 @@ class Run:
         return f"the deadline of {self.stages.deadline_s:g} s has passed"
 
     def _part(self, step: SubQuery) -> Part:
-        answer = self._answers[step.id]
-        return Part(step.id, self._questions[step.id], answer.text, answer.expert, step.parents)
+        answer = self._answers.get(step.id)
+        text, expert = (answer.text, answer.expert) if answer else ("", "")
+        return Part(step.id, self._questions[step.id], text, expert, step.parents)
 
     async def follow(self) -> AsyncGenerator[ev.Stamped, None]:
         """Yield the events, those that are there already without giving way in between; whoever stops closes them."""

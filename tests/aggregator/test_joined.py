@@ -23,3 +23,8 @@ async def test_every_answer_is_a_cited_sentence(answer: str, line: str) -> None:
     parts = (Part(1, "q", "One.", "a"), Part(2, "q", answer, "b"))
     pieces = [piece async for piece in JoinedAggregator().join("?", parts)]
     assert pieces == ["One. [1]", f"\n{line}"]
+
+
+async def test_a_gap_has_no_line() -> None:
+    parts = (Part(1, "q", "", ""), Part(2, "q", "Two.", "b"))
+    assert [piece async for piece in JoinedAggregator().join("?", parts)] == ["Two. [2]"]

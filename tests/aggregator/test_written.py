@@ -10,7 +10,7 @@ import pytest
 from compllm.aggregator.base import Part
 from compllm.aggregator.written import ModelAggregator
 from compllm.errors import AggregationError, ExpertError
-from compllm.experts.base import Backend
+from compllm.experts.base import Backend, Message
 from tests.wiring import WrittenPlans
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,11 @@ MERGED = "A cardiologist treats the heart, while an endocrinologist treats diabe
 
 
 async def join(
-    *replies: str | Exception, checked: bool, parts: tuple[Part, ...] = (HEART, GLANDS), size: int = 7
+    *replies: str | Exception,
+    checked: bool,
+    parts: tuple[Part, ...] = (HEART, GLANDS),
+    size: int = 7,
+    adapter: str | None = None,
 ) -> str:
     model = WrittenPlans(*replies, piece_characters=size)
 
@@ -31,7 +35,8 @@ async def join(
         yield model
 
     try:
-        return "".join([piece async for piece in ModelAggregator("m", lease, checked=checked).join(QUESTION, parts)])
+        aggregator = ModelAggregator("m", lease, checked=checked, adapter=adapter)
+        return "".join([piece async for piece in aggregator.join(QUESTION, parts)])
     finally:
         assert model.open_streams == 0
 
@@ -122,3 +127,33 @@ async def test_the_model_is_asked_with_everything_it_needs() -> None:
         assert HEART.answer in asked
         assert (HEART.question in asked) is not checked
         assert ("every sentence checked" in aggregator.name) is checked
+
+
+@pytest.mark.parametrize("adapter", [None, "aggregator"])
+async def test_checked_a_gap_is_never_filled(adapter: str | None) -> None:
+    gap = Part(3, "What is the dose?", "", "")
+    reply = f"{HEART.answer} The dose is 5 mg. {GLANDS.answer}"
+    answer = await join(reply, checked=True, parts=(HEART, GLANDS, gap), adapter=adapter)
+    assert answer == f"{HEART.answer} [1] {GLANDS.answer} [2]"
+
+
+async def test_an_adapter_sees_the_question_the_edges_and_the_gaps() -> None:
+    model = WrittenPlans("So [1].")
+
+    @asynccontextmanager
+    async def lease() -> AsyncIterator[Backend]:
+        yield model
+
+    parts = (HEART, GLANDS, Part(3, "Which is larger?", "", "", (1, 2)))
+    aggregator = ModelAggregator("m", lease, checked=False, adapter="aggregator")
+    assert "".join([piece async for piece in aggregator.join(QUESTION, parts)]) == "So [1]."
+    assert aggregator.name == "model m, adapter aggregator"
+    assert model.calls[0].adapter == "aggregator"
+    assert model.calls[0].messages == (
+        Message("system", "Join."),
+        Message(
+            "user",
+            f"{QUESTION}\n[1] {HEART.question} -> {HEART.answer}\n[2] {GLANDS.question} -> {GLANDS.answer}\n"
+            "[3 after 1, 2] Which is larger? -> (no answer)",
+        ),
+    )

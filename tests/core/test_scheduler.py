@@ -22,7 +22,8 @@ from compllm.core.events import (
 from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
 from compllm.core.routing import Assignment, Candidate
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import InvalidTransition, ModelTooLargeError, SchedulerStalledError
 
 ANSWER = SubAnswer("yes", "expert", "model")
@@ -365,7 +366,7 @@ def in_state(bench: Bench, state: str) -> list[str]:
 
 
 def test_bytes_claimed_for_a_younger_node_do_not_block_a_starving_one() -> None:
-    bench = Bench(local("a", 3), local("b", 6), local("c", 7), local("d", 8), rules=Rules(max_overtakes=1))
+    bench = Bench(local("a", 3), local("b", 6), local("c", 7), local("d", 8), rules=Rules(max_overtakes=1, patience=0))
     bench.add(1, "b")
     bench.loaded("b", 6)
     bench.add(2, "a")

@@ -41,6 +41,19 @@ def test_constraints_are_passed_through() -> None:
     assert chat_body(ChatRequest(QUESTION, json_schema='{"type": "object"}'))["json_schema"] == {"type": "object"}
 
 
+def test_a_request_names_its_adapter_and_no_other_takes_part() -> None:
+    def scales(adapter: str | None) -> list[tuple[int, float]]:
+        body = chat_body(ChatRequest(QUESTION, adapter=adapter), ("plan", "read"))
+        return [(each["id"], each["scale"]) for each in body["lora"]]
+
+    assert scales("read") == [(0, 0.0), (1, 1.0)]
+    assert scales(None) == [(0, 0.0), (1, 0.0)]
+    for adapters in ((), ("plan",)):
+        with pytest.raises(ExpertResponseError, match="no adapter 'read'") as failure:
+            chat_body(ChatRequest(QUESTION, adapter="read"), adapters)
+        assert not failure.value.retryable
+
+
 def test_schema_that_is_not_json_is_refused() -> None:
     with pytest.raises(ExpertResponseError, match="not JSON"):
         chat_body(ChatRequest(QUESTION, json_schema="{"))

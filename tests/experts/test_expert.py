@@ -59,6 +59,35 @@ async def test_without_passages_and_instructions_the_question_stands_alone() -> 
     assert fake.calls[0].messages == (Message("user", "Why?"),)
 
 
+async def test_a_reader_reads_and_leaves_the_rest_to_the_base_model() -> None:
+    found = {"Why?": PASSAGES[:1]}
+    reader = Expert(PROFILE, "Be brief.", lambda question, limit: found.get(question, ()), adapter="reader")
+    fake = FakeExpert(lambda question: "So.")
+    await pieces_of(reader, fake)
+    await pieces_of(reader, fake, "Who?")
+    assert [call.adapter for call in fake.calls] == ["reader", None]
+    assert fake.calls[0].messages == (Message("system", "Read."), Message("user", "First.\n\nQuestion: Why?"))
+    assert fake.calls[1].messages == (Message("system", "Be brief."), Message("user", "Who?"))
+
+
+async def test_any_other_adapter_answers_always_as_instructed() -> None:
+    fake = FakeExpert(lambda question: "So.")
+    await pieces_of(Expert(PROFILE, "Be brief.", adapter="mine"), fake)
+    await pieces_of(Expert(PROFILE, "Be brief.", lambda question, limit: PASSAGES, adapter="mine"), fake)
+    assert [call.adapter for call in fake.calls] == ["mine", "mine"]
+    assert all(call.messages[0] == Message("system", "Be brief.") for call in fake.calls)
+
+
+async def test_a_reader_that_finds_nothing_has_no_answer() -> None:
+    fake = FakeExpert(lambda question: " Not in the documents.\n")
+    with pytest.raises(ExpertResponseError, match="documents do not say") as failure:
+        await pieces_of(Expert(PROFILE, "", lambda question, limit: PASSAGES, adapter="reader"), fake)
+    assert (failure.value.retryable, failure.value.expert) == (False, "law")
+    *_, answer = await pieces_of(Expert(PROFILE, "", lambda question, limit: PASSAGES), fake)
+    assert isinstance(answer, SubAnswer)
+    assert answer.text == "Not in the documents."
+
+
 @pytest.mark.parametrize("text", ["", " \n"])
 async def test_nothing_is_no_answer(text: str) -> None:
     with pytest.raises(ExpertResponseError, match="answered nothing") as failure:

@@ -96,8 +96,8 @@ async def test_footprint_bounds_what_full_contexts_hold(loaded: tuple[EmbeddedBa
             group.start_soon(answer, backend, f"{number} " + "many words " * 100, 400)
     assert backend._worker is not None
     resident_bytes = backend._worker.resident_bytes()
-    assert resident_bytes <= report.footprint_bytes < 1.1 * resident_bytes
-    assert resident_bytes <= backend.estimated_footprint_bytes() < 1.1 * resident_bytes
+    assert resident_bytes <= report.footprint_bytes < 1.15 * resident_bytes
+    assert resident_bytes <= backend.estimated_footprint_bytes() < 1.16 * resident_bytes
 
 
 async def test_many_different_prompts_do_not_pile_up(loaded: tuple[EmbeddedBackend, LoadReport]) -> None:
@@ -142,6 +142,7 @@ async def test_want_of_memory_is_reported_as_such() -> None:
         "slots": 2,
         "threads": 1,
         "batch_tokens": 64,
+        "adapters": [],
         "need_bytes": 700 * 2**20,
     }
     try:

@@ -250,6 +250,11 @@ def test_everything_that_the_grammar_admits_can_be_read(lines: list[str]) -> Non
         assert len(parse_plan(text)) == len(lines)
 
 
+@pytest.mark.parametrize(("text", "admitted"), [("1. [law] q", True), ("1. q", False), ("1. [law] q\n2. #1", False)])
+def test_a_tagged_plan_has_a_tag_on_each_step(text: str, admitted: bool) -> None:
+    assert bool(as_pattern(grammar(3, tagged=True)).fullmatch(text)) is admitted
+
+
 def test_every_rule_of_the_grammar_is_written_once() -> None:
     rules = grammar(32).splitlines()
     assert len(rules) == len({rule.split(" ::= ")[0] for rule in rules})

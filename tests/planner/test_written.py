@@ -10,7 +10,7 @@ import pytest
 
 from compllm.core.plan import SubQuery
 from compllm.errors import ExpertError, ExpertLoadError
-from compllm.experts.base import Backend
+from compllm.experts.base import Backend, Message
 from compllm.planner.base import Note
 from compllm.planner.language import grammar
 from compllm.planner.schema import SCHEMA
@@ -45,9 +45,11 @@ class Leases:
         return lend
 
 
-async def plan(model: WrittenPlans, question: str = "What?", max_steps: int = 6) -> tuple[list[SubQuery], list[str]]:
+async def plan(
+    model: WrittenPlans, question: str = "What?", max_steps: int = 6, adapter: str | None = None
+) -> tuple[list[SubQuery], list[str]]:
     leases = Leases(model)
-    planner = ModelPlanner("m", leases.lease, ["a", "b"], max_steps=max_steps)
+    planner = ModelPlanner("m", leases.lease, ["a", "b"], max_steps=max_steps, adapter=adapter)
     pieces = [piece async for piece in planner.plan(question)]
     assert leases.open == 0
     assert model.open_streams == 0
@@ -135,6 +137,34 @@ async def test_what_cannot_be_repaired_is_one_step(replies: list[str | Exception
     assert [(step.display, step.parents) for step in steps] == [("Why #1?", ())]
     assert reason in notes[0]
     assert notes[-1] == "the question was kept whole"
+
+
+async def test_what_cannot_be_repaired_is_split_by_the_rules() -> None:
+    steps, notes = await plan(WrittenPlans("hm"), "Who wrote Hamlet, and what is compound interest?")
+    assert [(step.text, step.parents) for step in steps] == [
+        ("Who wrote Hamlet?", ()),
+        ("What is compound interest?", ()),
+    ]
+    assert notes[-1] == "the rules made the plan instead"
+
+
+async def test_an_adapter_gets_the_bare_question_and_writes_a_tag_on_each_step() -> None:
+    model = WrittenPlans("1. [a] x\n2. [b] y of #1", piece_characters=3)
+    steps, notes = await plan(model, "Who?", adapter="planner")
+    (request,) = model.calls
+    assert request.adapter == "planner"
+    assert request.messages == (Message("system", "Plan."), Message("user", "Who?"))
+    assert request.grammar == grammar(6, tagged=True)
+    assert [(step.tag, step.parents) for step in steps] == [("a", ()), ("b", (1,))]
+    assert notes == []
+
+
+async def test_an_adapter_is_asked_once_only() -> None:
+    model = WrittenPlans("1. [a] x\n2. [b] wh", finish_reason="length")
+    steps, notes = await plan(model, "Why?", adapter="planner")
+    assert [step.text for step in steps] == ["x", "Why?"]
+    assert "cut off after 132 tokens" in notes[0]
+    assert len(model.calls) == 1
 
 
 async def test_steps_that_stand_come_before_the_whole_question() -> None:

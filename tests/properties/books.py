@@ -10,13 +10,14 @@ numbers what was broken:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from compllm.core import events as ev
 from compllm.core.ledger import Device, Model, place_models
 from compllm.core.routing import Assignment, Candidate
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import ModelTooLargeError, SchedulerStalledError
 
 Key = tuple[str, int]
@@ -97,7 +98,7 @@ class Books:
             raise Broken(4, "a team was accepted in which a model can never be resident")
         self.self_check = self_check
         self.now_s = 0.0
-        self.story: list[tuple[ev.SchedulerEvent, float, list[ev.Command]]] = []
+        self.story: list[tuple[Sequence[ev.SchedulerEvent], float, list[ev.Command]]] = []
         self.nodes: dict[Key, NodeBook] = {}
         self.runs: dict[str, RunBook] = {}
         self.replicas: dict[str, ReplicaBook] = {
@@ -112,14 +113,19 @@ class Books:
     # --- events in, commands out -------------------------------------------------------------------------------------
 
     def send(self, event: ev.SchedulerEvent, after_s: float = 0.0) -> list[ev.Command]:
-        """Tell the scheduler of an event, note what follows, and check everything."""
+        """Tell the scheduler of an event; see `send_all`."""
+        return self.send_all((event,), after_s)
+
+    def send_all(self, events: Sequence[ev.SchedulerEvent], after_s: float = 0.0) -> list[ev.Command]:
+        """Tell the scheduler of events of one instant, note what follows, and check everything."""
         self.now_s += after_s
         try:
-            commands = self.scheduler.handle(event, self.now_s)
+            commands = self.scheduler.handle_all(events, self.now_s)
         except SchedulerStalledError as error:
             raise Broken(2, f"unfinished work and nothing under way\n{error}") from error
-        self.story.append((event, self.now_s, commands))
-        getattr(self, f"_saw_{event.kind}")(event)
+        self.story.append((events, self.now_s, commands))
+        for event in events:
+            getattr(self, f"_saw_{event.kind}")(event)
         for command in commands:
             getattr(self, f"_told_{type(command).__name__}")(command)
             self._check_devices()
@@ -131,11 +137,14 @@ class Books:
     def check_determinism(self, make: SchedulerFactory = Scheduler) -> None:
         """Replay all events into a new scheduler and compare its commands."""
         twin = make(self.team.models, self.team.devices, self.team.rules)
-        for number, (event, now_s, commands) in enumerate(self.story):
-            if twin.handle(event, now_s) != commands:
-                raise Broken(6, f"event {number} ({event}) led to other commands in a replay")
+        for number, (events, now_s, commands) in enumerate(self.story):
+            if twin.handle_all(events, now_s) != commands:
+                raise Broken(6, f"event {number} ({events}) led to other commands in a replay")
 
     # --- the books: events -------------------------------------------------------------------------------------------
+
+    def _saw_run_opened(self, event: ev.RunOpened) -> None:
+        self.runs[event.run] = RunBook()
 
     def _saw_node_added(self, event: ev.NodeAdded) -> None:
         run = self.runs.setdefault(event.run, RunBook())

@@ -14,7 +14,8 @@ from compllm.core.ledger import Device, Ledger, Model, Replica
 from compllm.core.nodes import Node, NodeGraph, Run
 from compllm.core.places import Places
 from compllm.core.policy import Victim
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import InvalidTransition
 from tests.properties.books import Broken, Team
 from tests.properties.world import World, crowded_team, drive, working_team

@@ -11,7 +11,8 @@ from compllm.core.answers import SubAnswer
 from compllm.core.health import Backoff
 from compllm.core.ledger import Device, Model
 from compllm.core.routing import Assignment, Candidate
-from compllm.core.scheduler import Rules, Scheduler
+from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from tests.properties.books import Books, Broken, SchedulerFactory, Team, place_models_or_none
 
 ANSWER = SubAnswer("an answer", "expert", "model")
@@ -51,6 +52,18 @@ class World(Books):
         duration_s = rng.choice((0.5, 1.0, 4.0))
         node = ev.NodeAdded(run, size + 1, "?", parents, self.assign(rng), final, duration_s=duration_s)
         self.send(node, self.tick(rng))
+
+    def add_plan(self, rng: random.Random) -> None:
+        """Add a whole plan at once, closed, now and then of a user with a priority and a deadline."""
+        run = f"r{len(self.runs)}"
+        opened = ev.RunOpened(run, rng.choice("ab"), rng.choice((0, 0, 1)), rng.choice((None, self.now_s + 8.0)))
+        nodes = []
+        for number in range(1, rng.randrange(2, 8)):
+            parents = tuple(p for p in range(1, number) if rng.random() < 1.2 / number)
+            final = not parents or rng.random() < 0.3
+            duration_s = rng.choice((0.5, 1.0, 4.0))
+            nodes.append(ev.NodeAdded(run, number, "?", parents, self.assign(rng), final, duration_s=duration_s))
+        self.send_all((opened, *nodes, ev.PlanClosed(run)), self.tick(rng))
 
     def close_plan(self, rng: random.Random) -> None:
         """Close a plan."""
@@ -143,7 +156,9 @@ class World(Books):
 
     def actions(self) -> Iterator[tuple[float, Callable[[random.Random], None]]]:
         """Yield what can happen now, with weights."""
-        yield 3.0 if len(self.in_state("ready", "running", "waiting")) < 30 else 0.2, self.add_node
+        few = len(self.in_state("ready", "running", "waiting")) < 30
+        yield 3.0 if few else 0.2, self.add_node
+        yield 0.4 if few else 0.02, self.add_plan
         choices: Sequence[tuple[float, object, Callable[[random.Random], None]]] = (
             (0.3, self.open_runs(), self.close_plan),
             (2.0, self.in_state("resolving"), self.resolve),
@@ -167,7 +182,7 @@ class World(Books):
         """Let everything come to its end without further trouble, and check that it does."""
         self.team = replace(self.team, trouble=0.0)
         for _ in range(200 + 60 * len(self.nodes)):
-            choices = [action for _, action in self.actions() if action != self.add_node]
+            choices = [action for _, action in self.actions() if action not in (self.add_node, self.add_plan)]
             if not choices:
                 break
             rng.choice(choices)(rng)
@@ -204,7 +219,15 @@ def random_team(rng: random.Random) -> Team:
     )
     remote = (Model("far", slots=rng.choice((1, 4))),) if rng.random() < 0.3 else ()
     backoff = Backoff(first_s=0.2, longest_s=2.0, breaker_failures=rng.choice((1, 2, 3)), breaker_s=3.0)
-    rules = Rules(rng.choice((1, 2, 5)), rng.choice((1, 2, 3)), rng.random() < 0.6, backoff)
+    rules = Rules(
+        rng.choice((1, 2, 5)),
+        rng.choice((1, 2, 3)),
+        rng.random() < 0.6,
+        backoff,
+        hysteresis=rng.choice((0.0, 1.0)),
+        patience=rng.choice((0.0, 2.0)),
+        plan_steps=rng.choice((0, 60)),
+    )
     return Team(local + remote, devices, rules, trouble=rng.choice((0.0, 0.3)), hot=rng.choice((0.2, 0.8)))
 
 
@@ -220,7 +243,7 @@ def crowded_team(rng: random.Random) -> Team:
     """Make up a team of four models of which two fit, take turns on the cores, and may hardly overtake each other."""
     cpu = Device("cpu", 20, 2)
     models = tuple(Model(f"m{n}", rng.randrange(5, 12), slots=2, threads=2, devices=("cpu",)) for n in range(4))
-    return Team(models, (cpu,), Rules(max_overtakes=1), trouble=0.0)
+    return Team(models, (cpu,), Rules(max_overtakes=1, patience=0.0), trouble=0.0)
 
 
 def drive(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
-from compllm.aggregator.base import Part, cite
+from compllm.aggregator.base import Part, answered, cite
 
 
 class JoinedAggregator:
@@ -13,7 +13,7 @@ class JoinedAggregator:
     name = "joined (no model)"
 
     async def join(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
-        """Yield one line for each sub-answer."""
+        """Yield one line for each sub-answer; gaps have none."""
         del question  # the answers stand for themselves
-        for place, part in enumerate(parts):
+        for place, part in enumerate(answered(parts)):
             yield f"{chr(10) if place else ''}{cite(part)}"

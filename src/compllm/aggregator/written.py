@@ -6,12 +6,15 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 
-from compllm.aggregator.base import Part, cite
+from compllm.aggregator.base import Part, answered, cite
 from compllm.aggregator.grounding import is_kept, says_more, sentences, sources, without_repeats
 from compllm.errors import AggregationError
 from compllm.experts.base import Backend, ChatRequest, Message
 
 _MAX_TOKENS = 512
+# What an adapter is trained to join with.
+_JOIN = "Join."
+_NO_ANSWER = "(no answer)"
 _INSTRUCTIONS = "You combine facts into one answer. Keep every fact. Do not add anything."
 
 
@@ -20,26 +23,41 @@ class ModelAggregator:
 
     With `checked`, a sentence that mixes sub-answers up or brings something from outside is left out, what the model
     forgot is added word for word, and each sentence cites its source. That is for models too small to be trusted with
-    a merge; it costs the streaming within a sentence.
+    a merge; it costs the streaming within a sentence. An `adapter` is trained to join: it also sees which answers led
+    to which, and the gaps.
     """
 
-    def __init__(self, model: str, lease: Callable[[], AbstractAsyncContextManager[Backend]], *, checked: bool) -> None:
-        self.name = f"model {model}, every sentence checked" if checked else f"model {model}"
+    def __init__(
+        self,
+        model: str,
+        lease: Callable[[], AbstractAsyncContextManager[Backend]],
+        *,
+        checked: bool,
+        adapter: str | None = None,
+    ) -> None:
+        how = [f"model {model}", f"adapter {adapter}" if adapter else "", "every sentence checked" if checked else ""]
+        self.name = ", ".join(filter(None, how))
         self._lease = lease
         self._checked = checked
+        self._adapter = adapter
 
     async def join(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
         """Yield the answer as it is written (checked: sentence by sentence)."""
-        draft = self._draft(question, parts)
-        async with aclosing(self._check(draft, question, parts) if self._checked else draft) as pieces:
+        draft = self._draft(self._request(question, parts))
+        async with aclosing(self._check(draft, question, answered(parts)) if self._checked else draft) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def _draft(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
+    def _request(self, question: str, parts: tuple[Part, ...]) -> ChatRequest:
+        if self._adapter:
+            return _trained_request(question, parts, self._adapter)
+        return _request(question, answered(parts), checked=self._checked)
+
+    async def _draft(self, request: ChatRequest) -> AsyncGenerator[str, None]:
         written = False
         async with (
             self._lease() as backend,
-            aclosing(backend.stream(_request(question, parts, checked=self._checked))) as chunks,
+            aclosing(backend.stream(request)) as chunks,
         ):
             async for chunk in chunks:
                 if chunk.text:
@@ -96,3 +114,15 @@ def _request(question: str, parts: tuple[Part, ...], *, checked: bool) -> ChatRe
         (Message("system", instructions), Message("user", asked)),
         max_tokens=min(_MAX_TOKENS, 32 + length // 3) if checked else _MAX_TOKENS,
     )
+
+
+def _trained_request(question: str, parts: tuple[Part, ...], adapter: str) -> ChatRequest:
+    lines = [f"{_label(part)} {part.question} -> {part.answer or _NO_ANSWER}" for part in parts]
+    turns = (Message("system", _JOIN), Message("user", "\n".join([question, *lines])))
+    length = sum(len(part.question) + len(part.answer) for part in parts)
+    return ChatRequest(turns, min(_MAX_TOKENS, 32 + length // 3 + 8 * len(parts)), adapter=adapter)
+
+
+def _label(part: Part) -> str:
+    after = f" after {', '.join(map(str, part.parents))}" if part.parents else ""
+    return f"[{part.step}{after}]"

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, reported_errors, synchronous
+from compllm.cli.common import JsonOption, TeamOption, reported_errors, synchronous
+
+
+class Planner(StrEnum):
+    """Whose plans are measured."""
+
+    TEAM = "team"
+    RULES = "rules"
+
+
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Rows of each file, spread evenly; default: all.")
+]
 
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
 
@@ -26,6 +39,76 @@ def route_command(
 
     with reported_errors():
         bench_route.route(file, experts, ood, as_json=as_json)
+
+
+@app.command("plan")
+@synchronous
+async def plan_command(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines with question and sub_queries (the gold plan).")],
+    planner: Annotated[Planner, typer.Option("--planner", help="The team's planner, or the rules.")] = Planner.TEAM,
+    team: TeamOption = None,
+    experts: Annotated[
+        Path | None, typer.Option("--experts", help="JSON list of experts: does a tag find the right one?")
+    ] = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure plans against gold ones: steps, edges, parallelism, tags, tokens, and seconds to the first step."""
+    from compllm.cli import bench_plan
+
+    await bench_plan.bench_plan(files, planner.value, team, experts, limit, as_json=as_json)
+
+
+@app.command("read")
+@synchronous
+async def read_command(
+    file: Annotated[Path, typer.Argument(help="JSON lines with question, passages, answers and answerable.")],
+    documents: Annotated[
+        Path | None, typer.Option("--documents", help="JSON lines with id and text, for rows that name a document.")
+    ] = None,
+    expert: Annotated[
+        str | None, typer.Option("--expert", help="Who reads; default: the first expert with documents.")
+    ] = None,
+    team: TeamOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure answers from given passages: F1, exact match, abstentions, tokens a second."""
+    from compllm.cli import bench_read
+
+    await bench_read.bench_read(file, documents, team, expert, limit, as_json=as_json)
+
+
+@app.command("aggregate")
+@synchronous
+async def aggregate_command(
+    file: Annotated[Path, typer.Argument(help="JSON lines with question and parts: step, question, answer, parents.")],
+    team: TeamOption = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how faithfully sub-answers are joined: facts kept, nothing foreign, citations, gaps."""
+    from compllm.cli import bench_aggregate
+
+    await bench_aggregate.bench_aggregate(file, team, limit, as_json=as_json)
+
+
+@app.command("schedule")
+def schedule_command(
+    psplib: Annotated[Path, typer.Option("--psplib", help="Folder with PSPLIB sets: *.sm files and optimum.csv.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--sets", help="Only this set, such as j30; may be repeated.")
+    ] = None,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="Schedules that a search may build.")] = 1000,
+    budget_ms: Annotated[float, typer.Option("--budget-ms", min=0, help="CPU time of a search, per instance.")] = 100.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the searches.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure schedules of projects with known optima: single passes and searches."""
+    from compllm.cli import bench_schedule
+
+    with reported_errors():
+        bench_schedule.psplib(psplib, sets or (), schedules=schedules, budget_ms=budget_ms, seed=seed, as_json=as_json)
 
 
 @app.command("engine")

@@ -10,10 +10,10 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from compllm.bench.route import run_route_bench
 from compllm.bench.route_data import read_experts, read_ood, read_rows
+from compllm.cli.tables import figures_table
 from compllm.router.base import Encoder, Vectors
 from compllm.router.onnx_encoder import OnnxEncoder
 
@@ -62,19 +62,9 @@ def _show(figures: Mapping[str, object], console: Console) -> None:
     for key, title in _TITLES.items():
         rows = figures[key]
         if isinstance(rows, list) and rows:
-            console.print(_table(title, rows))
+            console.print(figures_table(title, rows))
     if isinstance(shipped := figures["shipped"], dict):
-        console.print(_table("The router with the shipped calibration", [shipped]))
+        console.print(figures_table("The router with the shipped calibration", [shipped]))
     notes = figures["notes"]
     for note in notes if isinstance(notes, list) else []:
         console.print(f"Note: {note}.", markup=False)
-
-
-def _table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
-    return table

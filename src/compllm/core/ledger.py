@@ -134,7 +134,7 @@ class Ledger:
         """Enter a model that is always there and holds nothing of ours."""
         self._enter(Replica(model, REMOTE, 0, "resident"))
 
-    def reserve(self, model: Model, device: str, owed_to: Hashable | None) -> Replica:
+    def reserve(self, model: Model, device: str, owed_to: Hashable | None, now_s: float = 0.0) -> Replica:
         """Set bytes aside for a load that is about to begin; a prefetch is owed to nobody.
 
         Raises:
@@ -143,7 +143,7 @@ class Ledger:
         if model.footprint_bytes > self.free_bytes(device):
             free = self.free_bytes(device)
             raise InvalidTransition(f"{model.name} needs {model.footprint_bytes} of {free} bytes free on {device}")
-        replica = Replica(model, device, model.footprint_bytes, "loading", owed_to=owed_to)
+        replica = Replica(model, device, model.footprint_bytes, "loading", owed_to=owed_to, used_at_s=now_s)
         self._enter(replica)
         self._held_bytes[device] += replica.bytes
         return replica

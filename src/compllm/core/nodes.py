@@ -115,7 +115,8 @@ class Node:
 class Run:
     """One query's nodes; `open_nodes` counts those that have not ended.
 
-    `priority` goes before everything else, larger first; `deadline_s` is when nobody wants the answer any more.
+    `priority` goes before everything else, larger first; `deadline_s` is when nobody wants the answer any more;
+    `is_admitted` says that it counts towards the runs that may be open at once.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Run:
     priority: int = 0
     opened_s: float = 0.0
     deadline_s: float = math.inf
+    is_admitted: bool = False
     nodes: dict[int, Node] = field(default_factory=dict)
     closed: bool = False
     cancelled: bool = False

@@ -33,8 +33,8 @@ class Placement:
     """Decides about residency; keeps the ledger's books of what it orders.
 
     `models` is the scheduler's own, corrected estimates included; `may_load` says whether a model is not resting after
-    a failure. `hysteresis` times the reload seconds is how long a ready node waits for a replica that another node is
-    just about to need.
+    a failure. `hysteresis` times its reload seconds is how long an idle replica is spared that another node is about to
+    need; `patience` times its cost is what the waits for a swap must add up to while there is other work.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Placement:
         places: Places,
         may_load: Callable[[str], bool],
         hysteresis: float,
+        patience: float,
     ) -> None:
         self._models = models
         self._ledger = ledger
@@ -56,14 +57,16 @@ class Placement:
         self._places = places
         self._may_load = may_load
         self._hysteresis = hysteresis
+        self._patience = patience
         self._claims: dict[str, str] = {}  # device -> the model that room is being made for
         self._claimed: dict[str, str] = {}  # the other way round
         self._waiting: dict[Place, _Waiting] = {}
         self._affected: dict[Place, dict[str, None]] = {}
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
+        self._look_again_s = math.inf
         self.credits = Credits()
-        self.deferred_until_s = -math.inf
+        self.wakes_at_s = -math.inf
 
     # --- what has changed --------------------------------------------------------------------------------------------
 
@@ -99,6 +102,7 @@ class Placement:
             self._note_idle(place, touched)
             if not self._place_wanted(place, touched):
                 self._prefetch(place, touched)
+        self._ask_to_be_woken()
         commands, self._commands = self._commands, []
         return commands
 
@@ -136,6 +140,14 @@ class Placement:
         starves = self._places.starving(device, model) is not None
         return self._queue.oldest(model) if starves else self._queue.urgent(model)
 
+    def _ask_to_be_woken(self) -> None:
+        """Order one wake for the earliest of what was put off; everything is looked at again then."""
+        again_s, self._look_again_s = self._look_again_s, math.inf
+        is_pending = self._now_s < self.wakes_at_s <= again_s
+        if again_s < math.inf and not is_pending:
+            self.wakes_at_s = again_s
+            self._commands.append(ev.WakeAt(again_s))
+
     def _place_wanted(self, place: Place, touched: dict[str, None]) -> bool:
         """Place the most urgent absent models; return whether any still waits."""
         waiting = self._of(place)
@@ -166,6 +178,8 @@ class Placement:
         possible = [(self._cost_s(victims), n) for n, (_, victims) in enumerate(found) if victims is not None]
         if possible:
             device, victims = found[min(possible)[1]]
+            if victims and not starving and not self._is_due(model, device, victims):
+                return
             self._claim(device, model.name)
             self._commands += [self.evict(replica) for replica in victims or ()]
 
@@ -175,7 +189,7 @@ class Placement:
             return False
         device = min(fitting, key=lambda d: self._crowding(d, model))
         self._give_claim_up(model.name)
-        self._ledger.reserve(model, device, owed_to=node.key if node is not None else None)
+        self._ledger.reserve(model, device, node.key if node is not None else None, self._now_s)
         self._commands.append(ev.LoadModel(model.name, device))
         return True
 
@@ -221,25 +235,26 @@ class Placement:
             if not replica.evictable or (self._queue.waits_for(name) and not starving):
                 continue
             following = self._demand.next_node(name)
+            if following is not None and following.state == "resolving" and not starving:
+                continue
             reload_s = self._reload_s(name, device)
-            if following is not None and not starving and self._is_worth_waiting(node, following, reload_s):
+            if following is not None and not starving and self._is_worth_waiting(node, following, replica, reload_s):
                 continue
             idle_s = math.inf if following is None else following.expected_s - self._now_s
             yield Victim(replica, idle_s, reload_s, self.credits.of(name))
 
-    def _is_worth_waiting(self, node: Node, following: Node, reload_s: float) -> bool:
-        """Whether a node should let another, which is about to need the replica, go first; asks to be woken if so."""
+    def _is_worth_waiting(self, node: Node, following: Node, replica: Replica, reload_s: float) -> bool:
+        """Whether a node should let another, about to need an idle replica, go first; asks to be woken if so."""
         patience_s = self._hysteresis * reload_s
-        until_s = node.since_s + patience_s
+        until_s = replica.used_at_s + patience_s
         if until_s <= self._now_s or not self._is_imminent(following):
             return False
         if node.planned_s is not None and following.planned_s is not None:
-            soon = following.expected_s < node.expected_s
+            soon = following.planned_s > node.planned_s
         else:
             soon = following.expected_s - self._now_s < patience_s
-        if soon and self.deferred_until_s < until_s:
-            self.deferred_until_s = until_s
-            self._commands.append(ev.WakeAt(until_s))
+        if soon:
+            self._look_again_s = min(self._look_again_s, until_s)
         return soon
 
     def _is_imminent(self, node: Node) -> bool:
@@ -247,6 +262,21 @@ class Placement:
         run = self._graph.runs[node.key[0]]
         parents = (run.nodes[parent] for _, parent in node.parents)
         return all(parent.ended or parent.state in {"running", "resolving"} for parent in parents)
+
+    def _is_due(self, model: Model, device: str, victims: Sequence[Replica]) -> bool:
+        """Whether a swap is worth its loads by now; asks to be woken if not.
+
+        While the device has other work and several runs are open, nodes wait for an absent model until their waits add
+        up to what the swap costs, so that more of them share it (rent or buy: Karlin et al. 1988).
+        """
+        if len(self._graph.runs) < 2 or not any(r.leases or r.state == "loading" for r in self._ledger.on(device)):
+            return True
+        cost_s = self._reload_s(model.name, device) + self._cost_s(victims)
+        until_s = self._queue.waited_until_s(model.name, self._patience * cost_s)
+        if until_s <= self._now_s:
+            return True
+        self._look_again_s = min(self._look_again_s, until_s)
+        return False
 
     def _cost_s(self, victims: Sequence[Replica] | None) -> float:
         """Return the reload seconds that an eviction will bring about, as far as the open plans tell."""

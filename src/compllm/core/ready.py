@@ -25,6 +25,7 @@ class ReadyQueue:
         self._lines: dict[_Line, list[tuple[float, int, Node]]] = {}
         self._old: dict[str, list[tuple[int, Node]]] = {}
         self._count: dict[str, int] = {}
+        self._since_s: dict[str, float] = {}
         self._arrivals = 0
         self._size = 0
 
@@ -39,6 +40,7 @@ class ReadyQueue:
         self._shares.enter(node.user)
         heapq.heappush(self._old.setdefault(node.model, []), (node.ready_order, node))
         self._count[node.model] = self._count.get(node.model, 0) + 1
+        self._since_s[node.model] = self._since_s.get(node.model, 0.0) + node.since_s
         self._size += 1
         self.reorder(node)
 
@@ -55,9 +57,10 @@ class ReadyQueue:
         """Note that a node is about to leave the ready state or to change its model."""
         self._shares.leave(node.user)
         self._count[node.model] -= 1
+        self._since_s[node.model] -= node.since_s
         self._size -= 1
         if self._count[node.model] == 0:
-            del self._count[node.model], self._old[node.model]
+            del self._count[node.model], self._since_s[node.model], self._old[node.model]
             for negative_priority, _, user in self._users.pop(node.model):
                 self._lines.pop((node.model, -negative_priority, user), None)
 
@@ -68,6 +71,10 @@ class ReadyQueue:
     def waits_for(self, model: str) -> bool:
         """Whether a ready node asks for the model."""
         return model in self._count
+
+    def waited_until_s(self, model: str, wait_s: float) -> float:
+        """Return when the waits of the model's ready nodes, as they are now, will add up to `wait_s`."""
+        return (self._since_s[model] + wait_s) / self._count[model]
 
     def urgent(self, model: str) -> Node:
         """Return the model's ready node whose turn it is."""

@@ -10,41 +10,25 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from compllm.core import events as ev
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
-from compllm.core.health import Backoff, Health
+from compllm.core.health import Health
+from compllm.core.inspection import check_books, describe
 from compllm.core.learning import Company, Estimates, virtual_tokens
 from compllm.core.ledger import REMOTE, Device, Ledger, Model, Replica, place_models
 from compllm.core.nodes import Node, NodeGraph, NodeKey, Run
+from compllm.core.outlook import OutlookPlanner
 from compllm.core.placement import Placement
 from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
+from compllm.core.rules import Rules
 from compllm.core.shares import Shares
 from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The numbers that the scheduler goes by.
-
-    `max_overtakes`: how often, per device that it may use, younger nodes may start before an older one that wants the
-    same place. `max_tries`: attempts at one expert before the next. `skip_descendants`: whether nodes that need a
-    failed one are skipped; else they run with the gap named. `max_runs`: open runs beyond which no more are taken.
-    `hysteresis`: for how many of its reload times a replica that is about to be needed again is spared.
-    """
-
-    max_overtakes: int = 32
-    max_tries: int = 2
-    skip_descendants: bool = True
-    backoff: Backoff = field(default_factory=Backoff)
-    max_runs: int = 10_000
-    hysteresis: float = 1.0
 
 
 class Scheduler:
@@ -84,12 +68,18 @@ class Scheduler:
             self._places,
             self._may_load,
             self.rules.hysteresis,
+            self.rules.patience,
+        )
+        self._outlook = OutlookPlanner(
+            self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
         )
         self._health: dict[str, Health] = {name: Health() for name in self.models}
         self._pinned = [model.name for model in self.models.values() if model.pinned]
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self._in_flight = 0
+        self._admitted = 0
         self._has_grown = False
+        self._is_to_plan = False
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
         self._handlers: Mapping[type, Callable[[Any], None]] = {
@@ -112,7 +102,14 @@ class Scheduler:
                 self.ledger.add_remote(model)
 
     def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        """Take note of an event and return what is to be done now, in order.
+        """Take note of an event and return what is to be done now, in order; see `handle_all`."""
+        return self.handle_all((event,), now_s)
+
+    def handle_all(self, events: Iterable[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        """Take note of events of one instant, then return what is to be done now, in order.
+
+        A plan that is known as a whole is best told at once: nothing is loaded for its first node that its last one
+        would have advised against.
 
         Raises:
             QueueFullError: no more runs are taken; nothing has changed.
@@ -120,25 +117,28 @@ class Scheduler:
             SchedulerStalledError: ready nodes exist that nothing under way could ever start.
         """
         self._now_s = max(now_s, self._now_s)
-        self._handlers[type(event)](event)
+        for event in events:
+            self._handlers[type(event)](event)
         self._unpark()
+        if self._is_to_plan:
+            self._is_to_plan = False
+            self._outlook.plan(self._now_s)
         while (start := self._dispatch.next_start()) is not None:
             self._start(*start)
         self._order(self._placement.decide(self._now_s))
-        is_waiting = self._parked or self._placement.deferred_until_s > self._now_s
+        is_waiting = self._parked or self._placement.wakes_at_s > self._now_s
         if len(self.queue) and not (self._in_flight or is_waiting):
             raise SchedulerStalledError(self.snapshot())
         commands, self._commands = self._commands, []
         return commands
 
+    def recall(self, model: str, footprint_bytes: int, load_s: float) -> None:
+        """Take over what was measured for an absent model in an earlier life."""
+        self._correct(model, footprint_bytes, load_s)
+
     def snapshot(self) -> str:
         """Describe every unfinished node and every replica, a line each."""
-        nodes = [f"node {n.key} {n.state} on {n.model}" for n in self.graph if not n.ended]
-        replicas = [
-            f"{r.model.name} {r.state} on {r.device}: {r.bytes} bytes, {len(r.leases)} leases, owed to {r.owed_to}"
-            for r in self.ledger
-        ]
-        return "\n".join(nodes + replicas)
+        return describe(self.graph, self.ledger)
 
     def check(self) -> None:
         """Assert what must hold between events; O(nodes + replicas), meant for tests.
@@ -146,26 +146,22 @@ class Scheduler:
         Raises:
             InvalidTransition: an invariant is broken.
         """
-        self.ledger.check()
-        for node in self.graph:
-            if node.state in {"running", "cancelling"}:
-                replica = self.ledger.get(node.model)
-                if replica is None or node.key not in replica.leases or node.unfinished_parents:
-                    raise InvalidTransition(f"node {node.key} runs without a lease or before its parents", node.story)
-        for run in self.graph.runs.values():
-            if run.open_nodes != sum(not node.ended for node in run.nodes.values()):
-                raise InvalidTransition(f"run {run.id} counts {run.open_nodes} open nodes")
+        check_books(self.graph, self.ledger)
 
     # --- runs and nodes ----------------------------------------------------------------------------------------------
 
     def _run_opened(self, event: ev.RunOpened) -> None:
-        if len(self.graph.runs) >= self.rules.max_runs:
-            raise QueueFullError(
-                f"{len(self.graph.runs)} runs are open, and this team takes no more at once; ask again later"
-            )
+        whole = self.graph.runs.get(event.part_of) if event.part_of is not None else None
+        if event.part_of is None and self._admitted >= self.rules.max_runs:
+            raise QueueFullError(f"{self._admitted} runs are open, and no more are taken at once; ask again later")
         run = self.graph.run(event.run, self._now_s)
-        run.user, run.priority = event.user, event.priority
-        run.deadline_s = math.inf if event.deadline_s is None else event.deadline_s
+        run.is_admitted = event.part_of is None
+        self._admitted += run.is_admitted
+        run.user, run.priority = (whole.user, whole.priority) if whole else (event.user, event.priority)
+        if whole is not None:
+            run.deadline_s = whole.deadline_s
+        elif event.deadline_s is not None:
+            run.deadline_s = event.deadline_s
         for model in event.hints:
             self._order(self._placement.hint(model, self._now_s))
 
@@ -214,7 +210,7 @@ class Scheduler:
         if node is None or node.ended:
             return
         self._in_flight -= 1
-        self._demand.remove(node)
+        self._no_demand(node)
         node.candidates, node.duration_s = event.assignment.candidates, self._duration_s(event)
         node.reason = event.assignment.reason
         self._expect_models(node)
@@ -224,6 +220,7 @@ class Scheduler:
 
     def _plan_closed(self, event: ev.PlanClosed) -> None:
         self.graph.run(event.run, self._now_s).closed = True
+        self._is_to_plan = True
         self._finish(event.run)
 
     def _node_completed(self, event: ev.NodeCompleted) -> None:
@@ -348,7 +345,7 @@ class Scheduler:
         if not left:
             self._give_up(node, reason)
             return
-        self._demand.remove(node)
+        self._no_demand(node)
         node.candidates, node.tries = left, 0
         self._demand.add(node)
         self._queue(node)
@@ -371,7 +368,7 @@ class Scheduler:
 
     def _end(self, node: Node, state: Any) -> None:
         node.move(state, self._now_s)
-        self._demand.remove(node)
+        self._no_demand(node)
         for child in self.graph.end(node):
             if state == "completed" or (state == "failed" and not self.rules.skip_descendants):
                 self._parents_ended(child)
@@ -381,6 +378,7 @@ class Scheduler:
         run = self.graph.runs.get(run_id)
         if run is not None and run.finished:
             self.graph.forget(run_id)
+            self._admitted -= run.is_admitted
             self._commands.append(ev.FinishRun(run_id))
 
     # --- replicas ----------------------------------------------------------------------------------------------------
@@ -494,6 +492,13 @@ class Scheduler:
         if node.candidates and self.ledger.get(node.model) is None:
             self._placement.expect(node)
 
+    def _no_demand(self, node: Node) -> None:
+        """Count a node's present model as needed once less, which may make a replica of it a victim."""
+        self._demand.remove(node)
+        replica = self.ledger.get(node.model)
+        if replica is not None:
+            self._placement.touch(replica.device)
+
     def _look_out_for(self, model: str) -> None:
         """Go on wanting a model that has just left memory, if any node does."""
         if self.queue.waits_for(model):
@@ -539,6 +544,6 @@ class Scheduler:
         """Ask again when the clock was early; else the time itself is the news."""
         if self._parked and self._parked[0][0] > self._now_s:
             self._commands.append(ev.WakeAt(self._parked[0][0]))
-        if self._placement.deferred_until_s > self._now_s:
-            self._commands.append(ev.WakeAt(self._placement.deferred_until_s))
+        if self._placement.wakes_at_s > self._now_s:
+            self._commands.append(ev.WakeAt(self._placement.wakes_at_s))
         self._placement.retry()

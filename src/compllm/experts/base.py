@@ -19,7 +19,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a model is asked; `grammar` is GBNF and is refused by backends whose `supports_grammar` is false."""
+    """What a model is asked; `grammar` is GBNF and is refused by backends whose `supports_grammar` is false.
+
+    `adapter` names one of the adapters that the model was loaded with; without it the base model answers.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int = 256
@@ -28,6 +31,7 @@ class ChatRequest:
     grammar: str | None = None
     json_schema: str | None = None
     seed: int = 0
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

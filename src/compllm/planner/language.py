@@ -141,12 +141,13 @@ def format_plan(plan: Plan) -> str:
     return "\n".join(format_step(step) for step in plan.steps)
 
 
-def grammar(max_steps: int = MAX_STEPS) -> str:
-    """Return a GBNF grammar that admits only numbered lines with references to earlier steps.
+def grammar(max_steps: int = MAX_STEPS, *, tagged: bool = False) -> str:
+    """Return a GBNF grammar that admits only numbered lines with references to earlier steps (`tagged`: and a tag).
 
     Each step number is spelt out, so ids cannot gap and step n can only name #1 to #(n-1); no step lacks its question.
     """
     rules = ["root ::= step1"]
+    tag = "tag" if tagged else "tag?"
     for n in range(1, max_steps + 1):
         rest = f" step{n + 1}?" if n < max_steps else ""
         question = "first char*"
@@ -154,7 +155,7 @@ def grammar(max_steps: int = MAX_STEPS) -> str:
             earlier = " | ".join(f'"{k}"' for k in range(n - 1, 0, -1))
             rules.append(f'ref{n} ::= "#" ({earlier})')
             question = f"(ref{n} | (first | ref{n} break) (char | ref{n} break)* ref{n}?)"
-        rules.append(f'step{n} ::= "{n}. " tag? {question} ("\\n"{rest})?')
+        rules.append(f'step{n} ::= "{n}. " {tag} {question} ("\\n"{rest})?')
     rules += [
         'tag ::= "[" [0-9A-Za-z] [0-9A-Za-z ,&+/-]* "] "',
         "first ::= [^#(\\[ \\x00-\\x1f]",

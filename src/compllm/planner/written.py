@@ -10,9 +10,13 @@ from compllm.errors import ExpertError, PlanParseError
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.planner.base import Note, PlanPiece, whole_question
 from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
+from compllm.planner.rules import split_question
 from compllm.planner.schema import SCHEMA, StepObjects
 
 _MAX_TOKENS = 1024
+# What an adapter is trained to plan with, and how far its plans go: they copy the question and add little.
+_PLAN = "Plan."
+_ADDED_TOKENS = 128
 _INSTRUCTIONS = """\
 You split a question into the fewest steps that specialists can answer one by one. Write one step a line:
 `number. [field] question`. Each step is a complete question. Use #n in a step for the answer of step n, and only of
@@ -42,7 +46,11 @@ _JSON_NOTE = '\nAnswer with JSON: {"steps": [{"field": ..., "question": ..., "af
 
 
 class ModelPlanner:
-    """Asks a model for the plan; `lease` brings the model, `fields` are what the team's experts answer for."""
+    """Asks a model for the plan; `lease` brings the model, `fields` are what the team's experts answer for.
+
+    An `adapter` is trained to plan: it gets the bare question, names the fields itself, and is asked once only, because
+    it would write the same again. `completion_tokens` counts what the model has written.
+    """
 
     def __init__(
         self,
@@ -51,17 +59,23 @@ class ModelPlanner:
         fields: Sequence[str],
         *,
         max_steps: int = MAX_STEPS,
+        adapter: str | None = None,
     ) -> None:
-        self.name = f"model {model}"
+        self.name = f"model {model}, adapter {adapter}" if adapter else f"model {model}"
         self._lease = lease
         self._fields = fields
         self._max_steps = max_steps
+        self._adapter = adapter
+        self.completion_tokens = 0
 
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
-        """Yield steps as the model writes them; after an error one repair, then the question as the last step."""
+        """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
+
+        If steps stand already, the whole question follows them instead.
+        """
         steps: list[SubQuery] = []
         problem = ""
-        for _ in range(2):
+        for _ in range(1 if self._adapter else 2):
             try:
                 async with aclosing(self._write(question, steps, problem)) as written:
                     async for step in written:
@@ -74,24 +88,34 @@ class ModelPlanner:
             except ExpertError as error:
                 yield Note(f"the planner failed: {error}")
                 break
-        yield Note("the question was kept whole")
-        yield whole_question(question, [step.id for step in steps])
+        for piece in _without_model(question, steps):
+            yield piece
 
     async def _write(self, question: str, steps: Sequence[SubQuery], problem: str) -> AsyncGenerator[SubQuery, None]:
         reader = PlanReader(max_steps=self._max_steps, steps=steps)
         async with self._lease() as backend:
             as_json = backend.supports_json_schema and not backend.supports_grammar and not steps
             objects = StepObjects() if as_json else None
-            request = self._request(backend, question, steps, problem, as_json=as_json)
+            request = (
+                self._trained_request(question, self._adapter)
+                if self._adapter
+                else self._request(backend, question, steps, problem, as_json=as_json)
+            )
             async with aclosing(backend.stream(request)) as chunks:
                 async for chunk in chunks:
+                    self.completion_tokens += chunk.completion_tokens or 0
                     for step in _read(reader, objects, chunk.text):
                         yield step
                     if chunk.finish_reason == "length":
                         line = len(reader.steps) + 1
-                        raise PlanParseError(f"cut off after {_MAX_TOKENS} tokens", line=line, text="")
+                        raise PlanParseError(f"cut off after {request.max_tokens} tokens", line=line, text="")
         for step in reader.close():
             yield step
+
+    def _trained_request(self, question: str, adapter: str) -> ChatRequest:
+        turns = (Message("system", _PLAN), Message("user", question))
+        max_tokens = min(_MAX_TOKENS, _ADDED_TOKENS + len(question))
+        return ChatRequest(turns, max_tokens, grammar=grammar(self._max_steps, tagged=True), adapter=adapter)
 
     def _request(
         self, backend: Backend, question: str, steps: Sequence[SubQuery], problem: str, *, as_json: bool
@@ -105,6 +129,17 @@ class ModelPlanner:
             turns[-1] = Message("user", f"{question}\n\n{_repair(steps, problem)}")
         constrained = grammar(self._max_steps) if backend.supports_grammar and not steps else None
         return ChatRequest(tuple(turns), _MAX_TOKENS, grammar=constrained, json_schema=SCHEMA if as_json else None)
+
+
+def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
+    """Yield what is planned when the model cannot, and the note that says so."""
+    parts = split_question(question)
+    if steps or len(parts) == 1:
+        yield Note("the question was kept whole")
+        yield whole_question(question, [step.id for step in steps])
+    else:
+        yield Note("the rules made the plan instead")
+        yield from (SubQuery.literal(number, part) for number, part in enumerate(parts, start=1))
 
 
 def _read(reader: PlanReader, objects: StepObjects | None, piece: str) -> Iterator[SubQuery]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -14,6 +14,7 @@ import httpx
 
 from compllm.errors import ConfigError, ExpertError, ExpertLoadError, ExpertTimeoutError
 from compllm.experts.base import ChatRequest, Chunk, LoadReport
+from compllm.experts.embedded.adapters import check_adapter
 from compllm.experts.embedded.footprint import (
     GgufHeader,
     f16_file_bytes,
@@ -42,6 +43,8 @@ class EmbeddedBackend:
         model_path: a GGUF file; the bundled model when None.
         context_tokens: prompt and answer of one request, per slot.
         slots: requests served at the same time, batched: n of them take far less than n times as long; more wait.
+        adapters: LoRA files by the name that a request chooses one with; requests with different ones are answered one
+            after another, not batched.
         threads: computing threads, at most as many as there are cores for this model.
         cache_dir: where the bundled model is kept.
         timeout_s: the longest silence of a request, while it reads its prompt and between two pieces.
@@ -62,6 +65,7 @@ class EmbeddedBackend:
         threads: int,
         context_tokens: int = 2048,
         slots: int = 4,
+        adapters: Mapping[str, Path] | None = None,
         timeout_s: float = 120.0,
         load_timeout_s: float = 300.0,
         cancel_grace_s: float = 30.0,
@@ -76,6 +80,7 @@ class EmbeddedBackend:
         self.context_tokens = context_tokens
         self.slots = slots
         self.threads = threads
+        self.adapters = dict(adapters or {})
         self._bundled = model_path is None
         self._cache_dir = cache_dir
         self._progress = progress
@@ -106,6 +111,7 @@ class EmbeddedBackend:
             threads=self.threads,
             context_tokens=self.context_tokens,
             slots=self.slots,
+            adapters=self.adapters,
             timeout_s=self._timeout_s,
             load_timeout_s=self._load_timeout_s,
             cancel_grace_s=self._cancel_grace_s,
@@ -127,11 +133,14 @@ class EmbeddedBackend:
         Blocking, but short: it reads the header of the file.
 
         Raises:
-            ConfigError: the file is not a readable GGUF file.
+            ConfigError: the file is not a readable GGUF file, or an adapter is not one for it.
         """
         header = self._known_header()
+        for path in self.adapters.values():
+            check_adapter(path, header)
         file_bytes = f16_file_bytes(header) if self._bundled else self.source.stat().st_size
-        return footprint_bytes(header, file_bytes, **self._sizes())
+        adapter_bytes = sum(path.stat().st_size for path in self.adapters.values())
+        return footprint_bytes(header, file_bytes + adapter_bytes, **self._sizes())
 
     async def load(self) -> LoadReport:
         """Start the worker and wait until it can answer; cancelling ends it.
@@ -191,7 +200,9 @@ class EmbeddedBackend:
             raise self._error("is not loaded", retryable=True)
         events = ServerEvents(self.name)
         try:
-            async with worker.answering(chat_body(request), self._timeout_s, self._cancel_grace_s) as response:
+            async with worker.answering(
+                chat_body(request, tuple(self.adapters)), self._timeout_s, self._cancel_grace_s
+            ) as response:
                 if response.status_code != _OK:
                     raise status_error(self.name, response.status_code, await response.aread())
                 async for line in response.aiter_lines():
@@ -208,7 +219,13 @@ class EmbeddedBackend:
         """Return what the worker is told. Blocking: writes or checks the bundled weights when they are meant."""
         need_bytes = self.estimated_footprint_bytes()
         path = bundled_weights(self._cache_dir, self._progress) if self._bundled else self.source
-        return {"model_path": str(path), "threads": self.threads, "need_bytes": need_bytes, **self._sizes()}
+        return {
+            "model_path": str(path),
+            "adapters": [str(adapter) for adapter in self.adapters.values()],
+            "threads": self.threads,
+            "need_bytes": need_bytes,
+            **self._sizes(),
+        }
 
     def _known_header(self) -> GgufHeader:
         if self._header is None:

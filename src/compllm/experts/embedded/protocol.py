@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compllm.errors import ExpertError, ExpertLoadError, ExpertOutOfMemoryError, ExpertResponseError
@@ -16,14 +16,14 @@ _OUT_OF_MEMORY = "memory"
 _TOO_LONG = "exceed_context_size_error"
 
 
-def chat_body(request: ChatRequest) -> dict[str, Any]:
-    """Return the JSON of a streamed chat request.
+def chat_body(request: ChatRequest, adapters: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the JSON of a streamed chat request; `adapters` are those of the model, in the order they were loaded.
 
     `return_progress` makes the server write after every batch of the prompt; only when it writes does it notice that
     the client has left.
 
     Raises:
-        ExpertResponseError: the JSON schema is not JSON.
+        ExpertResponseError: the JSON schema is not JSON, or the model has no such adapter.
     """
     body: dict[str, Any] = {
         "messages": [{"role": turn.role, "content": turn.content} for turn in request.messages],
@@ -34,6 +34,7 @@ def chat_body(request: ChatRequest) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,
+        "lora": _scales(request.adapter, adapters),
     }
     if request.grammar is not None:
         body["grammar"] = request.grammar
@@ -43,6 +44,16 @@ def chat_body(request: ChatRequest) -> dict[str, Any]:
         except ValueError:
             raise ExpertResponseError("the JSON schema of the request is not JSON") from None
     return body
+
+
+def _scales(adapter: str | None, adapters: Sequence[str]) -> list[dict[str, float]]:
+    """Return how strongly each adapter takes part: the one asked for fully, the others not at all.
+
+    Every one is named. After an empty list llama.cpp would go on from what a slot has read under another adapter.
+    """
+    if adapter is not None and adapter not in adapters:
+        raise ExpertResponseError(f"the model has no adapter {adapter!r}")
+    return [{"id": place, "scale": float(name == adapter)} for place, name in enumerate(adapters)]
 
 
 class ServerEvents:

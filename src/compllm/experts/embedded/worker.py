@@ -2,9 +2,9 @@
 
 Started by path, with nothing but the standard library until llama.cpp is imported, so that it holds the model and
 little else. One JSON line comes in: `parent_pid`, `model_path`, `context_tokens` (per slot), `slots`, `threads`,
-`batch_tokens`, `need_bytes`, `api_key`. One goes out: `address` and `pid`, or `error` and `message`. Neither the
-command line nor the environment, which other users or crash reports may show, holds the key. End of input is the
-order to die.
+`adapters` (paths), `batch_tokens`, `need_bytes`, `api_key`. One goes out: `address` and `pid`, or `error` and
+`message`. Neither the command line nor the environment, which other users or crash reports may show, holds the key.
+End of input is the order to die.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def _server(settings: dict[str, Any]) -> Any:
     params.fit_params = False  # the sizes are our decision
     params.cache_ram_mib = 0  # or prompts seen before would take up to 8 GiB
     params.sleep_idle_seconds = -1  # who leaves memory is our decision
+    params.lora_adapters = [_adapter(path) for path in settings["adapters"]]
     params.warmup = True
     params.hostnames = ["127.0.0.1"]
     params.port = 0
@@ -67,6 +68,15 @@ def _server(settings: dict[str, Any]) -> Any:
     params.endpoint_slots = True  # tells when the slot of a client that left is free again
     params.verbosity = _LOG_ERRORS
     return xllamacpp.Server(params)
+
+
+def _adapter(path: str) -> Any:
+    """Return an adapter that takes no part unless a request asks for it."""
+    import xllamacpp
+
+    adapter = xllamacpp.CommonAdapterLoraInfo()
+    adapter.path, adapter.scale = path, 0.0
+    return adapter
 
 
 def _obtainable(size_bytes: int) -> bool:

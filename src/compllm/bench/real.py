@@ -1,0 +1,297 @@
+"""What scheduling is worth on real worker processes: mixed sub-queries composed, one after another, and all at once.
+
+The models are the bundled weights in workers of their own, warm. Naive dispatch sends every request at once to servers
+whose threads wait as the runtime has them wait by default; those of our workers sleep.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+
+from compllm.config import DeviceConfig, load_settings
+from compllm.core import events as ev
+from compllm.core.answers import SubAnswer
+from compllm.core.ledger import Device, Model
+from compllm.core.routing import Assignment, Candidate
+from compllm.core.scheduler import Scheduler
+from compllm.core.simulation import Truth, simulate
+from compllm.core.workload import Workload, WorkNode, WorkRun
+from compllm.executor import Executor
+from compllm.experts.base import Backend, ChatRequest, Message
+from compllm.experts.embedded.backend import EmbeddedBackend
+
+_DEVICE = "cpu"
+_SLOTS = 4
+_WAIT_POLICY = "OMP_WAIT_POLICY"
+_NAIVE_PATIENCE = 12.0
+# Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
+_KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 64), "lookup": (8, 16), "summary": (8, 40)}
+_TOPICS = (
+    "the heart", "a treaty", "gravity", "a contract", "photosynthesis", "the tides", "a novel", "inflation",
+    "a volcano", "a vaccine", "the printing press", "an earthquake",
+)  # fmt: skip
+_SENTENCES = (
+    "{0} was described in many old books, long before anyone could measure it.",
+    "Scholars disagree about what {0} owes to chance and what to rules.",
+    "In schools, {0} is often the first example that children learn by heart.",
+    "A careful observer of {0} writes down the place, the hour and the weather.",
+    "Nobody who has worked with {0} for years would call it simple.",
+    "Two hundred years ago, {0} was explained with words that we no longer use.",
+    "The best known picture of {0} was made by somebody who had never seen it.",
+    "Whoever wants to teach {0} begins with a question and not with an answer.",
+    "There is a museum that shows nothing but {0} and what people thought of it.",
+    "What is most surprising about {0} is how little of it is needed.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One sub-query; `kind` is the expert that it goes to, so that lengths are alike within an expert."""
+
+    number: int
+    kind: str
+    prompt: str
+    tokens: int
+
+    def model(self, count: int) -> str:
+        """Return which of so many models answers: all kinds are spread evenly over all models."""
+        return f"model{(self.number + self.number // len(_KINDS)) % count}"
+
+    def expert(self, count: int) -> str:
+        """Return the name of the expert: a kind on a model."""
+        return f"{self.kind} on {self.model(count)}"
+
+
+def mixed_queries(count: int) -> tuple[Query, ...]:
+    """Return short and long sub-queries in turn; no two share a beginning that a prompt cache could use."""
+    kinds = list(_KINDS.items())
+    return tuple(_query(number, *kinds[number % len(kinds)]) for number in range(count))
+
+
+def _query(number: int, kind: str, size: tuple[int, int]) -> Query:
+    sentences, tokens = size
+    topic = _TOPICS[number % len(_TOPICS)]
+    passage = [_SENTENCES[(number + n) % len(_SENTENCES)].format(topic) for n in range(sentences)]
+    question = f"Query {number + 1}: what should one know about {topic}?"
+    return Query(number, kind, " ".join([f"({number + 1})", *passage, question]), tokens)
+
+
+@dataclass(slots=True)
+class QueryWork:
+    """A run whose nodes are plain requests of a given length; keeps their answers."""
+
+    backends: Mapping[str, Backend]
+    queries: Mapping[int, Query]
+    answers: dict[int, SubAnswer] = field(default_factory=dict)
+
+    async def resolve(self, node: int) -> ev.NodeRouted:
+        """Never asked for: every node is final."""
+        raise NotImplementedError(node)
+
+    async def answer(self, command: ev.RunNode) -> SubAnswer:
+        """Have the model write up to as many tokens as the query wants."""
+        answer = await ask_model(self.backends[command.model], self.queries[command.node], command)
+        self.answers[command.node] = answer
+        return answer
+
+    def notify(self, event: ev.Event) -> None:
+        """Nobody watches."""
+
+
+async def ask_model(backend: Backend, query: Query, command: ev.RunNode) -> SubAnswer:
+    """Send a query to a model and measure its answer."""
+    began_s, first_s = time.monotonic(), None
+    pieces: list[str] = []
+    prompt_tokens = completion_tokens = 0
+    request = ChatRequest((Message("user", query.prompt),), max_tokens=query.tokens)
+    async for chunk in backend.stream(request):
+        first_s = first_s or time.monotonic()
+        pieces.append(chunk.text)
+        prompt_tokens = chunk.prompt_tokens or prompt_tokens
+        completion_tokens = chunk.completion_tokens or completion_tokens
+    now_s = time.monotonic()
+    counts = (prompt_tokens, completion_tokens, (first_s or now_s) - began_s, now_s - began_s)
+    return SubAnswer("".join(pieces), command.expert, command.model, (), *counts)
+
+
+async def ask_composed(executor: Executor, run: str, queries: Sequence[Query], models: int) -> dict[int, SubAnswer]:
+    """Have all queries answered as one run of independent nodes."""
+    work = QueryWork(executor.backends, {query.number: query for query in queries})
+    finished = executor.open_run(run, work)
+    for query in queries:
+        only = Candidate(query.expert(models), query.model(models))
+        assignment = Assignment((only,), "given", 1.0, 1.0, passed=True, reason="bench")
+        executor.dispatch(ev.NodeAdded(run, query.number, query.prompt, (), assignment))
+    executor.dispatch(ev.PlanClosed(run))
+    await finished.wait()
+    return work.answers
+
+
+# --- teams -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTeam:
+    """Some workers, and the device that they share."""
+
+    backends: Mapping[str, Backend]
+    models: tuple[Model, ...]
+    device: Device
+
+
+def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
+    """Return workers, not started yet, with a thread for every core; `capacity_bytes` is their budget.
+
+    Raises:
+        ConfigError: the runtime or the bundled model is not installed.
+    """
+    device, cache_dir = DeviceConfig(), load_settings().cache_dir
+    cores = device.core_count
+    backends = {
+        f"model{n}": EmbeddedBackend(None, threads=cores, slots=_SLOTS, cache_dir=cache_dir) for n in range(count)
+    }
+    models = tuple(
+        Model(
+            name, backend.estimated_footprint_bytes(), slots=_SLOTS, threads=backend.compute_share, devices=(_DEVICE,)
+        )
+        for name, backend in backends.items()
+    )
+    return WorkerTeam(backends, models, Device(_DEVICE, capacity_bytes or device.capacity_bytes, cores))
+
+
+# --- composition -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Seconds for the same queries on so many models, dispatched in three ways, and what was predicted for ours.
+
+    `naive_ended` says whether all at once ended within the patience that it was given; else `naive_s` is that patience.
+    `equal` counts the answers that are the same composed and one after another.
+    """
+
+    models: int
+    queries: int
+    composed_s: float
+    sequential_s: float
+    naive_s: float
+    naive_ended: bool
+    predicted_s: float
+    equal: int
+
+    @property
+    def over_sequential(self) -> float:
+        """How many times faster than one after another."""
+        return self.sequential_s / self.composed_s
+
+    @property
+    def over_naive(self) -> float:
+        """How many times faster than all at once."""
+        return self.naive_s / self.composed_s
+
+    @property
+    def prediction_error(self) -> float:
+        """By what share the prediction missed."""
+        return abs(self.predicted_s - self.composed_s) / self.composed_s
+
+
+async def measure_composition(
+    models: int, queries: int = 24, build: Callable[[int], WorkerTeam] = worker_team
+) -> Composition:
+    """Answer the queries in each way, warm; what is learned before predicts the composed pass that is measured.
+
+    Raises:
+        ConfigError: the runtime or the bundled model is not installed.
+    """
+    asked, team = mixed_queries(queries), build(models)
+    scheduler = Scheduler(team.models, [team.device])
+    async with Executor(scheduler, team.backends) as executor:
+        await ask_composed(executor, "warm", asked, models)
+        apart: dict[int, SubAnswer] = {}
+        began_s = time.monotonic()
+        for query in asked:
+            apart |= await ask_composed(executor, f"apart{query.number}", [query], models)
+        sequential_s = time.monotonic() - began_s
+        predicted = predicted_s(scheduler, team, asked)
+        began_s = time.monotonic()
+        composed = await ask_composed(executor, "composed", asked, models)
+        composed_s = time.monotonic() - began_s
+    naive_s, ended = await _naive(build(models), asked, _NAIVE_PATIENCE * composed_s)
+    equal = sum(answer.text == apart[number].text for number, answer in composed.items())
+    return Composition(models, queries, composed_s, sequential_s, naive_s, ended, predicted, equal)
+
+
+async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) -> tuple[float, bool]:
+    """Send everything at once to plain servers; return the seconds until all is answered, and whether it ever was."""
+
+    async def ask(query: Query) -> None:
+        model = query.model(len(team.models))
+        await ask_model(team.backends[model], query, ev.RunNode("naive", query.number, query.kind, model, _DEVICE, 1))
+
+    try:
+        with _default_waiting():
+            for backend in team.backends.values():
+                await backend.load()
+        began_s = time.monotonic()
+        with anyio.move_on_after(patience_s):
+            await _all_at_once(ask, queries)
+            return time.monotonic() - began_s, True
+        return patience_s, False
+    finally:
+        for backend in team.backends.values():
+            await backend.evict()
+
+
+async def _all_at_once(ask: Callable[[Query], Coroutine[Any, Any, None]], queries: Sequence[Query]) -> None:
+    async with anyio.create_task_group() as requests:
+        for query in queries:
+            requests.start_soon(ask, query)
+
+
+@contextmanager
+def _default_waiting() -> Iterator[None]:
+    """Let workers that start meanwhile wait as OpenMP's runtime does by default, for a while actively."""
+    before = os.environ.get(_WAIT_POLICY)
+    os.environ[_WAIT_POLICY] = "active"
+    try:
+        yield
+    finally:
+        del os.environ[_WAIT_POLICY]
+        if before is not None:
+            os.environ[_WAIT_POLICY] = before
+
+
+def predicted_s(scheduler: Scheduler, team: WorkerTeam, queries: Sequence[Query]) -> float:
+    """Return when the scheduler would be done, by simulating it with what it has learned; every model is loaded."""
+    learned, count = scheduler.estimates, len(team.models)
+    models = tuple(replace(model, load_s=0.0) for model in team.models)
+    curves = {model.name: [learned.speedup(model.name, n + 1) for n in range(model.slots)] for model in models}
+    co_run = {_DEVICE: [learned.corun(_DEVICE, n + 1) for n in range(count)]}
+    nodes = (_work_node(query, count, learned.duration_s(query.expert(count))) for query in queries)
+    brain = Scheduler(models, [team.device], estimates=deepcopy(learned))
+    workload = Workload((WorkRun("rest", 0.0, tuple(nodes)),))
+    return simulate(workload, models, [team.device], brain, Truth(curves=curves, co_run=co_run)).ended_s
+
+
+def _work_node(query: Query, models: int, duration_s: float) -> WorkNode:
+    return WorkNode(query.number, (), query.expert(models), query.model(models), duration_s, duration_s)
+
+
+def format_composition(figures: Composition) -> str:
+    """Return the figures as lines for people."""
+    least = "" if figures.naive_ended else "at least "
+    return (
+        f"{figures.models} models, {figures.queries} queries: composed {figures.composed_s:.2f} s, "
+        f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})\n"
+        f"  one after another {figures.sequential_s:.2f} s: {figures.over_sequential:.2f} x as long, "
+        f"{figures.equal} of the texts equal\n"
+        f"  all at once {least}{figures.naive_s:.2f} s: {least}{figures.over_naive:.2f} x as long"
+    )

@@ -1,0 +1,45 @@
+"""`compllm bench plan`: plans against gold ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.console import Console
+
+from compllm.bench.plan import plan_all, plan_figures
+from compllm.bench.plan_data import read_gold_plans
+from compllm.bench.route_data import read_experts
+from compllm.cli.tables import counted, figures_table
+from compllm.pipeline import Team
+from compllm.planner.rules import RulePlanner
+from compllm.router.onnx_encoder import OnnxEncoder
+
+Choice = Literal["team", "rules"]
+
+
+async def bench_plan(
+    files: Sequence[Path], planner: Choice, team: Path | None, experts: Path | None, limit: int | None, *, as_json: bool
+) -> None:
+    """Plan every question of the files and show how the plans agree with the gold ones.
+
+    Raises:
+        ConfigError: a file is missing or malformed; the message names file and line.
+        RoutingError: the encoder failed.
+    """
+    golds = [gold for file in files for gold in read_gold_plans(file, limit)]
+    known = read_experts(experts) if experts else []
+    async with Team.load(team) as opened:
+        name = opened.planner_name if planner == "team" else RulePlanner.name
+        make = opened.make_planner if planner == "team" else RulePlanner
+        async with aclosing(plan_all(make, golds)) as planned:
+            done = [each async for each in counted(planned, len(golds), "Planning")]
+    rows = plan_figures(done, OnnxEncoder(), known)
+    if as_json:
+        typer.echo(json.dumps({"planner": name, "rows": rows}, indent=1, ensure_ascii=False))
+    else:
+        Console().print(figures_table(f"Plans by {name}", rows))

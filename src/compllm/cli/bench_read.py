@@ -1,0 +1,56 @@
+"""`compllm bench read`: answers from given passages."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from compllm.bench.figures import Figures
+from compllm.bench.read import ReadRow, read_all, read_figures, read_rows
+from compllm.cli.tables import counted, figures_table
+from compllm.errors import ConfigError
+from compllm.experts.expert import Expert
+from compllm.pipeline import Team
+
+
+async def bench_read(
+    file: Path, documents: Path | None, team: Path | None, expert: str | None, limit: int | None, *, as_json: bool
+) -> None:
+    """Put every question with its passages to one expert, and to the same without its adapter.
+
+    Raises:
+        ConfigError: a file is missing or malformed, or there is no such expert.
+        ExpertError: the model failed.
+    """
+    rows = read_rows(file, documents, limit)
+    async with Team.load(team) as opened:
+        chosen = _expert(opened, expert)
+        ways = {"as in the team": chosen}
+        if chosen.adapter:
+            ways = {f"adapter {chosen.adapter}": chosen, "base model": replace(chosen, adapter=None)}
+        figures = [await _figures(opened, name, way, rows) for name, way in ways.items()]
+    if as_json:
+        typer.echo(json.dumps({"expert": chosen.profile.name, "rows": figures}, indent=1, ensure_ascii=False))
+    else:
+        Console().print(figures_table(f"Reading by {chosen.profile.name}", figures))
+
+
+def _expert(team: Team, name: str | None) -> Expert:
+    readers = [each for each in team.experts if team.experts[each].retrieve is not None]
+    chosen = name or next(iter(readers or team.experts))
+    if chosen not in team.experts:
+        raise ConfigError(f"there is no expert {chosen!r}; use one of {', '.join(team.experts)}")
+    return team.experts[chosen]
+
+
+async def _figures(team: Team, name: str, expert: Expert, rows: list[ReadRow]) -> Figures:
+    async with (
+        team.lease(expert.profile.model, "bench") as backend,
+        aclosing(read_all(expert, backend, rows)) as readings,
+    ):
+        return read_figures(name, [each async for each in counted(readings, len(rows), f"Reading, {name}")])

@@ -1,0 +1,32 @@
+"""What the benches show: figures as tables, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+T = TypeVar("T")
+
+
+def figures_table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
+    """Return a table with a column for every name that a row has; what a row lacks or does not know is empty."""
+    table = Table(title=title, title_justify="left")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
+    return table
+
+
+async def counted(items: AsyncIterable[T], total: int, doing: str) -> AsyncGenerator[T, None]:
+    """Yield the items, with a progress bar on standard error while they come."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(doing, total=total)
+        async for item in items:
+            progress.advance(bar)
+            yield item

@@ -1,0 +1,74 @@
+"""The bench on workers, with fakes in their place: who is asked what, and what the figures say."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from compllm.bench.real import (
+    Composition,
+    Query,
+    WorkerTeam,
+    format_composition,
+    measure_composition,
+    mixed_queries,
+)
+from compllm.bench.residency.live import format_live, measure_swapping
+from compllm.core.ledger import Device, Model
+from compllm.experts.fake import FakeExpert
+
+pytestmark = pytest.mark.anyio
+MIB = 2**20
+
+
+def fake_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
+    """Models of 1 MiB whose answers take a hundredth of a second, any number of them side by side."""
+    names = [f"model{n}" for n in range(count)]
+    fakes = {name: FakeExpert(first_token_s=0.01, load_s=0.002, footprint_bytes=MIB) for name in names}
+    models = tuple(Model(name, MIB, slots=4, devices=("cpu",)) for name in names)
+    return WorkerTeam(fakes, models, Device("cpu", capacity_bytes or count * MIB, cores=count))
+
+
+def test_queries_are_mixed_and_spread_over_all_models() -> None:
+    queries = mixed_queries(24)
+    assert len({query.prompt[:8] for query in queries}) == 24
+    assert {query.tokens for query in queries} == {16, 40, 64}
+    assert min(len(q.prompt) for q in queries) * 5 < max(len(q.prompt) for q in queries)
+    for count in (1, 2, 3, 4):
+        models = [query.model(count) for query in queries]
+        assert {models.count(f"model{n}") for n in range(count)} == {24 // count}
+        kinds = {(query.kind, query.model(count)) for query in queries}
+        assert len(kinds) == 4 * count
+
+
+async def test_the_same_queries_are_answered_in_all_ways() -> None:
+    figures = await measure_composition(2, 8, fake_team)
+    assert figures.queries == figures.equal == 8
+    assert figures.naive_ended
+    assert figures.sequential_s > 8 * 0.01
+    assert figures.composed_s < figures.sequential_s
+    assert figures.predicted_s == pytest.approx(figures.composed_s, rel=0.8)
+    assert "OMP_WAIT_POLICY" not in os.environ
+
+
+def test_figures_are_ratios_of_the_same_work() -> None:
+    figures = Composition(4, 24, 10.0, 15.0, 60.0, naive_ended=False, predicted_s=8.0, equal=24)
+    assert figures.over_sequential == pytest.approx(1.5)
+    assert figures.over_naive == pytest.approx(6.0)
+    assert figures.prediction_error == pytest.approx(0.2)
+    assert "at least 6.00 x" in format_composition(figures)
+
+
+async def test_three_models_share_a_budget_for_two_under_both_brains() -> None:
+    report = await measure_swapping(16, 0.005, fake_team)
+    assert report.budget_bytes == 2 * MIB
+    for figures in (report.ours, report.lru):
+        assert figures.loads >= 3
+        assert figures.p50_s <= figures.p95_s <= figures.makespan_s
+        assert figures.samples > 0
+    assert "budget 2 MiB" in format_live(report)
+
+
+def test_a_query_names_its_expert_by_kind_and_model() -> None:
+    assert Query(5, "essay", "?", 64).expert(4) == "essay on model2"

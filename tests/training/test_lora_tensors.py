@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from training.lora.tensors import gguf_name, gguf_tensors, interleave_heads
+
+PEFT = "base_model.model.model.layers.{}.{}.lora_{}.weight"
+
+
+def test_names_are_llama_cpps() -> None:
+    assert gguf_name(PEFT.format(12, "self_attn.o_proj", "A")) == "blk.12.attn_output.weight.lora_a"
+    assert gguf_name(PEFT.format(0, "mlp.gate_proj", "B")) == "blk.0.ffn_gate.weight.lora_b"
+    with pytest.raises(ValueError, match="lm_head"):
+        gguf_name("base_model.model.lm_head.lora_A.weight")
+
+
+def test_halves_of_a_head_are_interleaved_head_by_head() -> None:
+    rows = np.arange(16, dtype=np.float32).reshape(8, 2)
+    order = interleave_heads(rows, heads=2)[:, 0] // 2
+    assert order.tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def test_only_the_output_side_of_query_and_key_is_reordered() -> None:
+    matrix = np.arange(16, dtype=np.float32).reshape(8, 2)
+    parts = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.up_proj")
+    peft = [(PEFT.format(0, part, side), matrix) for part in parts for side in "AB"]
+    tensors = dict(gguf_tensors(peft, query_heads=2, key_heads=1))
+    changed = {name for name, values in tensors.items() if not np.array_equal(values, matrix)}
+    assert changed == {"blk.0.attn_q.weight.lora_b", "blk.0.attn_k.weight.lora_b"}
+    assert tensors["blk.0.attn_k.weight.lora_b"][:, 0].tolist() == [0, 8, 2, 10, 4, 12, 6, 14]
+    assert list(tensors) == sorted(tensors)
+    assert {values.dtype for values in tensors.values()} == {np.dtype(np.float16)}

@@ -1,0 +1,1 @@
+"""Builds the training data of the planner: questions with their plans."""
