@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -188,8 +188,8 @@ async def lab(
 class Checked(Scheduler):
     """The scheduler with its invariants asserted after every event."""
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        commands = super().handle(event, now_s)
+    def handle_all(self, events: Iterable[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        commands = super().handle_all(events, now_s)
         self.check()
         return commands
 

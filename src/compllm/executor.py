@@ -111,7 +111,7 @@ class Executor:
             QueueFullError: no more runs are taken; nothing has changed.
         """
         opened = _OpenRun(work)
-        commands = self.scheduler.handle(terms or ev.RunOpened(run), time.monotonic())
+        commands = self.scheduler.handle_all((terms or ev.RunOpened(run),), time.monotonic())
         self._runs[run] = opened
         for command in commands:
             self._perform(command)

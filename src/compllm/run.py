@@ -17,7 +17,7 @@ from compllm.aggregator.base import Aggregator, Part
 from compllm.aggregator.joined import JoinedAggregator
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
-from compllm.core.plan import SubQuery
+from compllm.core.plan import Plan, SubQuery
 from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
 from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
@@ -72,6 +72,8 @@ class Run:
     id: str
     question: str
     stages: Stages
+    user: str = ""
+    priority: int = 0
     events: MemoryObjectReceiveStream[ev.Stamped] = field(init=False)
     _send: MemoryObjectSendStream[ev.Stamped] = field(init=False)
     _began_s: float = field(init=False)
@@ -81,15 +83,29 @@ class Run:
     _gaps: dict[int, str] = field(default_factory=dict)
     _cancelled: str = ""
     _written: list[str] = field(default_factory=list)
+    _is_closed: bool = False
     _unrecorded: bool = False
     _has_reader: bool = True
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _finished: anyio.Event | None = None
 
     def __post_init__(self) -> None:
         self._send, self.events = anyio.create_memory_object_stream[ev.Stamped](float("inf"))
         self._began_s = time.monotonic()
 
     # --- its life ----------------------------------------------------------------------------------------------------
+
+    def open(self) -> anyio.Event:
+        """Have the run admitted, if that has not been done; the event returned is set when its nodes have ended.
+
+        Raises:
+            QueueFullError: no more runs are taken.
+        """
+        if self._finished is None:
+            deadline_s = time.monotonic() + self.stages.deadline_s
+            terms = ev.RunOpened(self.id, self.user, self.priority, deadline_s)
+            self._finished = self.stages.executor.open_run(self.id, self, terms)
+        return self._finished
 
     async def live(self) -> None:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
@@ -110,7 +126,7 @@ class Run:
     async def _execute(self, deadline_s: float) -> bool:
         """Plan and run until every node has ended; return whether that was before the deadline."""
         executor = self.stages.executor
-        finished = executor.open_run(self.id, self)
+        finished = self.open()
         if self._cancelled:
             executor.dispatch(ev.RunCancelled(self.id, self._cancelled))
         with anyio.CancelScope(deadline=deadline_s):
@@ -145,31 +161,42 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the boundary of one run: whatever a planner raises is reported
             self.notify(ev.PlanNoted(self.id, f"planning failed: {_reason(error)}; the question was kept whole"))
             await self._add(whole_question(self.question, self._steps))
-        if self._is_going_on():
+        if self._is_going_on() and not self._is_closed:
             self.stages.executor.dispatch(ev.PlanClosed(self.id))
 
     async def _take_steps(self) -> None:
         async with aclosing(self.stages.planner.plan(self.question)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, Note):
-                    self.notify(ev.PlanNoted(self.id, piece.text))
-                else:
-                    await self._add(piece)
+                match piece:
+                    case Note(text):
+                        self.notify(ev.PlanNoted(self.id, text))
+                    case Plan():
+                        await self._add(*(piece[step] for step in piece.order), closes=True)
+                    case SubQuery():
+                        await self._add(piece)
 
-    async def _add(self, step: SubQuery) -> None:
+    async def _add(self, *steps: SubQuery, closes: bool = False) -> None:
+        """Add steps that are known at once; what is done for the first can heed the last; none follow if it `closes`."""
+        assignments = [await self._route(step.display, step.tag) for step in steps]
+        if not self._is_going_on():
+            return
+        for step in steps:
+            self._note(step)
+        self._is_closed = closes
+        news = [self._added(step, assignment) for step, assignment in zip(steps, assignments, strict=True)]
+        self.stages.executor.dispatch_all([*news, ev.PlanClosed(self.id)] if closes else news)
+
+    def _note(self, step: SubQuery) -> None:
         if step.id in self._steps:
             raise PlanError(f"step number {step.id} is used twice")
         if unknown := sorted(set(step.parents) - self._steps.keys()):
             raise PlanError(f"step {step.id} needs step {unknown[0]}, which is no earlier one")
-        assignment = await self._route(step.display, step.tag)
-        if not self._is_going_on():
-            return
         self._steps[step.id] = step
         self._questions[step.id] = step.display
+
+    def _added(self, step: SubQuery, assignment: Assignment) -> ev.NodeAdded:
         final = not step.references
-        self.stages.executor.dispatch(
-            ev.NodeAdded(self.id, step.id, step.display, step.parents, assignment, final, step.tag)
-        )
+        return ev.NodeAdded(self.id, step.id, step.display, step.parents, assignment, final, step.tag)
 
     def _is_going_on(self) -> bool:
         return self.stages.executor.is_open(self.id) and not self._cancelled

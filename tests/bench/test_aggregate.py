@@ -9,7 +9,7 @@ import pytest
 
 from compllm.aggregator.base import Part
 from compllm.aggregator.joined import JoinedAggregator
-from compllm.bench.aggregate import Joined, JoinRow, join_all, join_figures, read_rows
+from compllm.bench.aggregate import Joined, JoinRow, join_figures, joined, read_rows
 from compllm.errors import ConfigError
 from tests.cli.conftest import Invoke, folder, invoke
 
@@ -55,7 +55,7 @@ def test_facts_foreign_words_citations_and_gaps(
 
 
 async def test_joined_loses_nothing_and_is_word_for_word() -> None:
-    row = join_figures("joined", [each async for each in join_all(JoinedAggregator(), [ROW, ROW])])
+    row = join_figures("joined", [await joined(JoinedAggregator(), row) for row in (ROW, ROW)])
     assert (row["facts_kept"], row["citations_right"], row["word_for_word"]) == (1, 1, 1)
     assert (row["questions"], row["foreign"], row["gaps_named"]) == (2, 0, 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compllm.bench.plan import Planned, plan_all, plan_figures
+from compllm.bench.plan import Planned, plan_figures, planned, warm_up
 from compllm.bench.plan_data import read_gold_plans
 from compllm.bench.route_data import BenchExpert
 from compllm.core.plan import SubQuery
@@ -62,14 +62,14 @@ def written(path: Path, rows: Sequence[object] = ROWS) -> Path:
     return path
 
 
-async def planned(path: Path) -> list[Planned]:
-    golds = read_gold_plans(path)
-    return [each async for each in plan_all(lambda: Planning({"What is tea?": "hm"}), golds)]
+async def done(path: Path) -> list[Planned]:
+    planner = Planning({"What is tea?": "hm"})
+    await warm_up(planner)
+    return [await planned(planner, gold) for gold in read_gold_plans(path)]
 
 
 async def test_the_figures_of_a_file_and_of_its_kinds(tmp_path: Path) -> None:
-    done = await planned(written(tmp_path / "rows.jsonl"))
-    every, bridge, whole = plan_figures(done, WordEncoder(), EXPERTS)
+    every, bridge, whole = plan_figures(await done(written(tmp_path / "rows.jsonl")), WordEncoder(), EXPERTS)
     assert [(row["file"], row["kind"], row["questions"]) for row in (every, bridge, whole)] == [
         ("rows", "all", 2),
         ("rows", "bridge", 1),

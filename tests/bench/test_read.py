@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compllm.bench.read import ReadRow, read_all, read_figures, read_rows
+from compllm.bench.read import ReadRow, read_figures, read_rows, reading
 from compllm.core.routing import ExpertProfile
 from compllm.errors import ConfigError, ExpertResponseError
 from compllm.experts.expert import NOT_FOUND, Expert
@@ -29,7 +29,7 @@ PROFILE = ExpertProfile("books", "m", "An expert in books.")
 @pytest.mark.parametrize("adapter", [None, "reader"])
 async def test_an_abstention_is_wrong_where_there_is_an_answer(adapter: str | None) -> None:
     fake = FakeExpert(lambda asked: SAID[asked.rpartition("Question: ")[2]], token_s=0.001)
-    readings = [each async for each in read_all(Expert(PROFILE, adapter=adapter), fake, ROWS)]
+    readings = [await reading(Expert(PROFILE, adapter=adapter), fake, row) for row in ROWS]
     figures = read_figures("r", readings)
     assert (figures["reader"], figures["questions"], figures["answerable"]) == ("r", 4, 2)
     assert (figures["f1"], figures["exact"], figures["contains"]) == (0.4, 0.0, 0.5)
@@ -40,7 +40,7 @@ async def test_an_abstention_is_wrong_where_there_is_an_answer(adapter: str | No
 
 async def test_a_failing_model_ends_the_bench() -> None:
     with pytest.raises(ExpertResponseError, match="answered nothing"):
-        _ = [each async for each in read_all(Expert(PROFILE), FakeExpert(lambda asked: ""), ROWS)]
+        await reading(Expert(PROFILE), FakeExpert(lambda asked: ""), ROWS[0])
 
 
 def test_rows_come_with_passages_or_name_a_document(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import Failures, SimulationResult, Truth, simulate, summarise
 from compllm.core.workload import Mix, Workload, random_workload
 from tests.core.simulation.brains import Watched
-from tests.properties.books import Books, RunBook, Team
+from tests.properties.books import Books, Team
 from tests.properties.world import working_team
 
 SEEDS = st.integers(0, 2**32)
@@ -28,23 +29,16 @@ TROUBLE = Truth(
 )
 
 
-class RunBooks(Books):
-    """Books that are told of runs before their first node, too."""
-
-    def _saw_run_opened(self, event: ev.RunOpened) -> None:
-        self.runs.setdefault(event.run, RunBook())
-
-
 class Distrusted:
     """A scheduler behind books that note and check everything it is told and says."""
 
     def __init__(self, team: Team) -> None:
-        self.books = RunBooks(team)
+        self.books = Books(team)
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        while self.books.wakes and isinstance(event, ev.Woken) and min(self.books.wakes) <= now_s:
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        while self.books.wakes and isinstance(events[0], ev.Woken) and min(self.books.wakes) <= now_s:
             self.books.wakes.remove(min(self.books.wakes))
-        return self.books.send(event, now_s - self.books.now_s)
+        return self.books.send_all(events, now_s - self.books.now_s)
 
 
 def small_world(seed: int) -> tuple[Team, Workload]:

@@ -13,6 +13,7 @@ import yaml
 
 from training.aggregator.facts import SCENES_FILE, Fact
 from training.aggregator.rows import Compound, Step
+from training.aggregator.statements import is_sentence
 from training.reader import handbooks
 from training.reader.encyclopaedia import facts_of
 from training.reader.text import repaired
@@ -171,12 +172,15 @@ def scenes(
 
 def with_gap(compound: Compound, rng: random.Random) -> Compound:
     """Take the answer of one step away, and with it those of the steps that were built on it."""
-    lost = {rng.choice(compound.steps).number}
+    drawn, last = rng.choice(compound.steps), compound.steps[-1]
+    # What a later question shows of a whole sentence cannot be taken back out of it.
+    spoils = drawn.answer is not None and is_sentence(drawn.answer) and drawn.number in last.parents
+    lost = {last.number if spoils else drawn.number}
     for step in compound.steps:
         if lost & set(step.parents):
             lost.add(step.number)
     if len(lost) == len(compound.steps):
-        lost = {compound.steps[-1].number}
+        lost = {last.number}
     answers = {step.number: step.answer or "" for step in compound.steps}
     steps = tuple(_lost(step, lost, answers) if step.number in lost else step for step in compound.steps)
     return replace(compound, steps=steps, shape=f"{compound.shape}, gap")

@@ -21,8 +21,9 @@ from training.reader.rows import NOTHING, Row, Sample, dealt, shaped
 from training.reader.text import cut, excerpt, holds, normalised
 
 _SHARES = {"right": 0.47, "among": 0.17, "hard": 0.26, "easy": 0.10}
-_VIEWS_OF_ASKED = ("right", "right", "among", "wrong")
-_COUNTS = {"invented": 1000, "2wiki": 950, "multihop": 950, "turned": 900, "glossary": 260, "tat-qa": 160}
+# How often a question that a person asked is seen, by shape.
+_VIEWS_OF_ASKED = {"right": 1.0, "among": 0.3, "wrong": 0.6}
+_COUNTS = {"invented": 340, "triples": 180, "2wiki": 260, "multihop": 300, "turned": 380, "glossary": 100, "tat-qa": 90}
 _SHINGLE_WORDS = 10
 _LONGEST_ANSWER_WORDS = 25
 _READ_WORDS = 150
@@ -51,8 +52,9 @@ def gather(data: Path, rng: random.Random) -> tuple[list[Sample], list[Sample]]:
         read(data / f"documents/{name}.jsonl") for name in ("finance_wikipedia_terms", "pubmed_abstracts")
     )
     short = [row for row in read(data / "expert_qa/expert_short_qa.jsonl") if row["domain"] == "finance_docs"]
-    made = [*asked.triples(read(data / "decomposition/2wiki_dev200.jsonl"), wiki + multihop, rng)]
+    made: list[Sample] = []
     pools = {
+        "triples": asked.triples(read(data / "decomposition/2wiki_dev200.jsonl"), wiki + multihop, rng),
         "2wiki": encyclopaedia.ruled(wiki, "2wiki", rng),
         "multihop": encyclopaedia.ruled(multihop, "multihop", rng),
         "turned": _chained(
@@ -153,10 +155,10 @@ def _report(training: Sequence[Row], removed: Counter[str]) -> None:
 
 
 def _views(sample: Sample, strangers: Sequence[str], rng: random.Random) -> Iterator[Row]:
-    for view in _VIEWS_OF_ASKED:
+    for view, share in _VIEWS_OF_ASKED.items():
         drawn = rng.choice(("hard", "hard", "easy")) if view == "wrong" else view
-        row = shaped(drawn, sample, strangers, rng)
-        if row is not None and not (view == "among" and rng.random() < 0.4):
+        row = shaped(drawn, sample, strangers, rng) if rng.random() < share else None
+        if row is not None:
             yield row
 
 

@@ -56,7 +56,7 @@ def _rule(kind: str, pattern: str, *wordings: str, anywhere: bool = False) -> Ru
 
 
 _RULES = (
-    _rule("born", rf"\((?:[^()]*?)born (?:[^()]*? )?(?P<a>{_DATE})", "When was {t} born?", "What is {t}'s date of birth?"),
+    _rule("born", rf"\((?:[^()]*?)born (?:[^()]*? )??(?P<a>{_DATE})", "When was {t} born?", "What is {t}'s date of birth?"),
     _rule("born", rf"\((?:[^()]*?; )?(?P<a>{_DAY}) ?[–-]", "When was {t} born?", "On what date was {t} born?"),
     _rule("died", rf"\([^()]*{_DATE}[^()]{{0,20}}? ?[–-] ?(?P<a>{_DATE})\)", "When did {t} die?", "On what date did {t} die?"),
     _rule("nation", rf" (?:is|was) an? (?:former |retired |late )?(?P<a>{_NATION})[ -]", "What is the nationality of {t}?", "What nationality is {t}?"),

@@ -11,6 +11,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\b(?:St|Mr|Dr|Jr|Sr|Co|No|vs|ca)\.)(?<!\bMrs\.)\s+(?=[\"'(\[]?[A-Z0-9])"
 )
+_ABBREVIATION = re.compile(r"\b(?:[A-Z]|Jr|Sr|Inc|Co|Ltd|Bros|Corp|Esq)\.$")
 _LEADING = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
 
 
@@ -37,7 +38,7 @@ def sentences(text: str) -> list[str]:
 def span(answer: str) -> str:
     """Return an answer without the article before it and the full stop after it."""
     bare = _LEADING.sub("", answer.strip().rstrip(",;:"))
-    return bare.removesuffix(".") if not re.search(r"\b(?:[A-Z]|[A-Z][a-z]{1,2})\.$", bare) else bare
+    return bare if _ABBREVIATION.search(bare) else bare.removesuffix(".")
 
 
 def cut(passage: str, answer: str, question: str, most_words: int, rng: random.Random) -> str | None:
@@ -80,7 +81,7 @@ def excerpt(passage: str, most_words: int, rng: random.Random) -> str:
 def repaired(text: str) -> str:
     """Undo what tokenisers have done to the white space of Wikipedia's text: brackets, dashes, commas and quotes."""
     text = text.replace("``", '"').replace("''", '"').replace(" ’s ", "’s ")
-    text = re.sub(r"(?<=\d{4})(?=\d{1,2} [A-Z][a-z]+ \d{4})", " – ", text)
+    text = re.sub(r"(?<!\d)(\d{4})(\d{1,2} [A-Z][a-z]+ \d{4})", r"\1 – \2", text)
     text = re.sub(r"(?<=\d{4})- ?(?=\d{4})", "–", text)
     text = re.sub(r"\s*\(\s*", " (", text)
     text = re.sub(r"\s+([,.;:)])", r"\1", text)

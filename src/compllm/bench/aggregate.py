@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 from compllm.aggregator.base import Aggregator, Part, answered, cite
 from compllm.aggregator.grounding import Content
-from compllm.bench.figures import Figures, evenly, mean, percentiles, ratio
+from compllm.bench.figures import Figures, mean, percentiles, ratio
+from compllm.bench.rows import evenly
 from compllm.bench.squad import normalised
 from compllm.errors import ConfigError
 from compllm.router.calibration import read_json_lines
@@ -66,18 +67,17 @@ def _part(part: object, where: str) -> Part:
     return Part(part["step"], str(part.get("question") or ""), answer, str(part.get("expert") or ""), parents)
 
 
-async def join_all(aggregator: Aggregator, rows: Sequence[JoinRow]) -> AsyncGenerator[Joined, None]:
-    """Join row after row; yield each as it is done.
+async def joined(aggregator: Aggregator, row: JoinRow) -> Joined:
+    """Have a row joined.
 
     Raises:
-        AggregationError: nothing usable came of a row.
+        AggregationError: nothing usable came of it.
         ExpertError: the model failed.
     """
-    for row in rows:
-        began_s = time.monotonic()
-        async with aclosing(aggregator.join(row.question, row.parts)) as pieces:
-            text = "".join([piece async for piece in pieces])
-        yield Joined(row, text, time.monotonic() - began_s)
+    began_s = time.monotonic()
+    async with aclosing(aggregator.join(row.question, row.parts)) as pieces:
+        text = "".join([piece async for piece in pieces])
+    return Joined(row, text, time.monotonic() - began_s)
 
 
 def join_figures(name: str, done: Sequence[Joined]) -> Figures:

@@ -28,9 +28,3 @@ def percentiles(name: str, seconds: Sequence[float]) -> Figures:
 def rounded(value: float) -> float:
     """Return a figure to four places."""
     return round(float(value), 4)
-
-
-def evenly(count: int, limit: int | None) -> list[int]:
-    """Return the places of at most `limit` of `count` rows, spread evenly over all."""
-    kept = count if limit is None else min(limit, count)
-    return [place * count // kept for place in range(kept)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
@@ -36,16 +36,15 @@ class Planned:
     end_s: float
 
 
-async def plan_all(make: Callable[[], Planner], golds: Sequence[GoldPlan]) -> AsyncGenerator[Planned, None]:
-    """Plan the questions one after another, after one that only warms the planner up; yield each as it is done."""
-    async with aclosing(make().plan(_WARM_UP)) as pieces:
+async def warm_up(planner: Planner) -> None:
+    """Have the planner plan something, so that its model is loaded."""
+    async with aclosing(planner.plan(_WARM_UP)) as pieces:
         async for _ in pieces:
             pass
-    for gold in golds:
-        yield await _planned(make(), gold)
 
 
-async def _planned(planner: Planner, gold: GoldPlan) -> Planned:
+async def planned(planner: Planner, gold: GoldPlan) -> Planned:
+    """Plan a question and note what it took."""
     began_s, first_s = time.monotonic(), 0.0
     steps: list[SubQuery] = []
     notes: list[str] = []
@@ -55,7 +54,7 @@ async def _planned(planner: Planner, gold: GoldPlan) -> Planned:
                 notes.append(piece.text)
             else:
                 first_s = first_s or time.monotonic() - began_s
-                steps.append(piece)
+                steps += piece.steps if isinstance(piece, Plan) else (piece,)
     tokens = planner.completion_tokens if isinstance(planner, ModelPlanner) else 0
     return Planned(gold, Plan(tuple(steps)), tuple(notes), tokens, first_s, time.monotonic() - began_s)
 

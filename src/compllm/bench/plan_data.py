@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from compllm.bench.figures import evenly
+from compllm.bench.rows import evenly
 from compllm.core.plan import Plan, SubQuery
 from compllm.errors import ConfigError, PlanError
 from compllm.router.calibration import read_json_lines

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compllm.bench.figures import Figures, evenly, mean, percentiles, ratio
+from compllm.bench.figures import Figures, mean, percentiles, ratio
+from compllm.bench.rows import evenly
 from compllm.bench.squad import exact_match, normalised, token_f1
 from compllm.core.answers import Passage, SubAnswer
 from compllm.errors import ConfigError, ExpertResponseError
@@ -70,17 +71,12 @@ def _texts(row: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-async def read_all(expert: Expert, backend: Backend, rows: Sequence[ReadRow]) -> AsyncGenerator[Reading, None]:
-    """Put the questions to the expert one after another, each with its passages; yield each reading as it is done.
+async def reading(expert: Expert, backend: Backend, row: ReadRow) -> Reading:
+    """Put a question to the expert with the passages of its row in place of the expert's documents.
 
     Raises:
         ExpertError: the model failed.
     """
-    for row in rows:
-        yield await _reading(expert, backend, row)
-
-
-async def _reading(expert: Expert, backend: Backend, row: ReadRow) -> Reading:
     passages = tuple(Passage("bench", "", text, 1.0) for text in row.passages)
     reader = replace(expert, retrieve=lambda *_: passages)
     try:

@@ -42,10 +42,10 @@ class _Timed:
         self.spent_s = 0.0
         self._scheduler = scheduler
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        """Pass the event on and time it."""
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        """Pass the events on and time them."""
         began_s = time.process_time()
-        commands = self._scheduler.handle(event, now_s)
+        commands = self._scheduler.handle_all(events, now_s)
         self.spent_s += time.process_time() - began_s
         return commands
 

@@ -24,6 +24,10 @@ LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of each file, spread evenly; default: all.")
 ]
 
+AtOnceOption = Annotated[
+    int, typer.Option("--at-once", min=1, help="Rows worked on together: faster, but seconds include the waiting.")
+]
+
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
 
 
@@ -51,12 +55,13 @@ async def plan_command(
         Path | None, typer.Option("--experts", help="JSON list of experts: does a tag find the right one?")
     ] = None,
     limit: LimitOption = None,
+    at_once: AtOnceOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Measure plans against gold ones: steps, edges, parallelism, tags, tokens, and seconds to the first step."""
     from compllm.cli import bench_plan
 
-    await bench_plan.bench_plan(files, planner.value, team, experts, limit, as_json=as_json)
+    await bench_plan.bench_plan(files, planner.value, team, experts, limit, at_once=at_once, as_json=as_json)
 
 
 @app.command("read")
@@ -71,12 +76,13 @@ async def read_command(
     ] = None,
     team: TeamOption = None,
     limit: LimitOption = None,
+    at_once: AtOnceOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Measure answers from given passages: F1, exact match, abstentions, tokens a second."""
     from compllm.cli import bench_read
 
-    await bench_read.bench_read(file, documents, team, expert, limit, as_json=as_json)
+    await bench_read.bench_read(file, documents, team, expert, limit, at_once=at_once, as_json=as_json)
 
 
 @app.command("aggregate")
@@ -85,12 +91,13 @@ async def aggregate_command(
     file: Annotated[Path, typer.Argument(help="JSON lines with question and parts: step, question, answer, parents.")],
     team: TeamOption = None,
     limit: LimitOption = None,
+    at_once: AtOnceOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how faithfully sub-answers are joined: facts kept, nothing foreign, citations, gaps."""
     from compllm.cli import bench_aggregate
 
-    await bench_aggregate.bench_aggregate(file, team, limit, as_json=as_json)
+    await bench_aggregate.bench_aggregate(file, team, limit, at_once=at_once, as_json=as_json)
 
 
 @app.command("schedule")

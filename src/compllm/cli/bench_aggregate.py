@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from rich.console import Console
 from compllm.aggregator.base import Aggregator
 from compllm.aggregator.joined import JoinedAggregator
 from compllm.aggregator.written import ModelAggregator
-from compllm.bench.aggregate import join_all, join_figures, read_rows
-from compllm.cli.tables import counted, figures_table
+from compllm.bench.aggregate import join_figures, joined, read_rows
+from compllm.bench.rows import for_each
+from compllm.cli.tables import figures_table, progress_bar
 from compllm.pipeline import Team
 
 
-async def bench_aggregate(file: Path, team: Path | None, limit: int | None, *, as_json: bool) -> None:
+async def bench_aggregate(file: Path, team: Path | None, limit: int | None, *, at_once: int, as_json: bool) -> None:
     """Join every row without a model, by the team's model as it writes, and with every sentence checked.
 
     Raises:
@@ -31,8 +31,8 @@ async def bench_aggregate(file: Path, team: Path | None, limit: int | None, *, a
     figures = []
     async with Team.load(team) as opened:
         for aggregator in _aggregators(opened):
-            async with aclosing(join_all(aggregator, rows)) as joined:
-                done = [each async for each in counted(joined, len(rows), f"Joining, {aggregator.name}")]
+            with progress_bar(len(rows), f"Joining, {aggregator.name}") as advance:
+                done = await for_each(rows, partial(joined, aggregator), at_once=at_once, advance=advance)
             figures.append(join_figures(aggregator.name, done))
     if as_json:
         typer.echo(json.dumps({"rows": figures}, indent=1, ensure_ascii=False))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Literal
 
 import typer
 from rich.console import Console
 
-from compllm.bench.plan import plan_all, plan_figures
+from compllm.bench.plan import plan_figures, planned, warm_up
 from compllm.bench.plan_data import read_gold_plans
 from compllm.bench.route_data import read_experts
-from compllm.cli.tables import counted, figures_table
+from compllm.bench.rows import for_each
+from compllm.cli.tables import figures_table, progress_bar
 from compllm.pipeline import Team
 from compllm.planner.rules import RulePlanner
 from compllm.router.onnx_encoder import OnnxEncoder
@@ -23,7 +23,14 @@ Choice = Literal["team", "rules"]
 
 
 async def bench_plan(
-    files: Sequence[Path], planner: Choice, team: Path | None, experts: Path | None, limit: int | None, *, as_json: bool
+    files: Sequence[Path],
+    planner: Choice,
+    team: Path | None,
+    experts: Path | None,
+    limit: int | None,
+    *,
+    at_once: int,
+    as_json: bool,
 ) -> None:
     """Plan every question of the files and show how the plans agree with the gold ones.
 
@@ -36,8 +43,9 @@ async def bench_plan(
     async with Team.load(team) as opened:
         name = opened.planner_name if planner == "team" else RulePlanner.name
         make = opened.make_planner if planner == "team" else RulePlanner
-        async with aclosing(plan_all(make, golds)) as planned:
-            done = [each async for each in counted(planned, len(golds), "Planning")]
+        await warm_up(make())
+        with progress_bar(len(golds), "Planning") as advance:
+            done = await for_each(golds, lambda gold: planned(make(), gold), at_once=at_once, advance=advance)
     rows = plan_figures(done, OnnxEncoder(), known)
     if as_json:
         typer.echo(json.dumps({"planner": name, "rows": rows}, indent=1, ensure_ascii=False))

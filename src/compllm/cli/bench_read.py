@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
 from compllm.bench.figures import Figures
-from compllm.bench.read import ReadRow, read_all, read_figures, read_rows
-from compllm.cli.tables import counted, figures_table
+from compllm.bench.read import ReadRow, read_figures, read_rows, reading
+from compllm.bench.rows import for_each
+from compllm.cli.tables import figures_table, progress_bar
 from compllm.errors import ConfigError
 from compllm.experts.expert import Expert
 from compllm.pipeline import Team
 
 
 async def bench_read(
-    file: Path, documents: Path | None, team: Path | None, expert: str | None, limit: int | None, *, as_json: bool
+    file: Path,
+    documents: Path | None,
+    team: Path | None,
+    expert: str | None,
+    limit: int | None,
+    *,
+    at_once: int,
+    as_json: bool,
 ) -> None:
     """Put every question with its passages to one expert, and to the same without its adapter.
 
@@ -33,7 +41,7 @@ async def bench_read(
         ways = {"as in the team": chosen}
         if chosen.adapter:
             ways = {f"adapter {chosen.adapter}": chosen, "base model": replace(chosen, adapter=None)}
-        figures = [await _figures(opened, name, way, rows) for name, way in ways.items()]
+        figures = [await _figures(opened, name, way, rows, at_once) for name, way in ways.items()]
     if as_json:
         typer.echo(json.dumps({"expert": chosen.profile.name, "rows": figures}, indent=1, ensure_ascii=False))
     else:
@@ -48,9 +56,8 @@ def _expert(team: Team, name: str | None) -> Expert:
     return team.experts[chosen]
 
 
-async def _figures(team: Team, name: str, expert: Expert, rows: list[ReadRow]) -> Figures:
-    async with (
-        team.lease(expert.profile.model, "bench") as backend,
-        aclosing(read_all(expert, backend, rows)) as readings,
-    ):
-        return read_figures(name, [each async for each in counted(readings, len(rows), f"Reading, {name}")])
+async def _figures(team: Team, name: str, expert: Expert, rows: list[ReadRow], at_once: int) -> Figures:
+    async with team.lease(expert.profile.model, "bench") as backend:
+        with progress_bar(len(rows), f"Reading, {name}") as advance:
+            done = await for_each(rows, partial(reading, expert, backend), at_once=at_once, advance=advance)
+    return read_figures(name, done)

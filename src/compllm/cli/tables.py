@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-
-T = TypeVar("T")
 
 
 def figures_table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
@@ -23,10 +22,8 @@ def figures_table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     return table
 
 
-async def counted(items: AsyncIterable[T], total: int, doing: str) -> AsyncGenerator[T, None]:
-    """Yield the items, with a progress bar on standard error while they come."""
+@contextmanager
+def progress_bar(total: int, doing: str) -> Iterator[Callable[[], object]]:
+    """Show on standard error how far a bench is; what is given counts one more."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(doing, total=total)
-        async for item in items:
-            progress.advance(bar)
-            yield item
+        yield partial(progress.advance, progress.add_task(doing, total=total))

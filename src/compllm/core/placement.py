@@ -152,7 +152,7 @@ class Placement:
         """Place the most urgent absent models; return whether any still waits."""
         waiting = self._of(place)
         devices = self._devices(place, touched)
-        starving = self._places.starving(place.devices[0], "") if self._is_local(place) else None
+        starving = self._places.starving_at(place)
         tried = [starving.model] if starving is not None and self._ledger.get(starving.model) is None else []
         while len(tried) < _WIDTH and (model := self._next_wanted(waiting)) is not None:
             heapq.heappop(waiting.wanted)

@@ -77,10 +77,15 @@ class Places:
         """Return the oldest node that has starved for something on the device, or None."""
         found: Node | None = None
         for place in self.on(device, model):
-            node = self._oldest(place)
-            if node is not None and place.has_starved(node) and (found is None or node.ready_order < found.ready_order):
+            node = self.starving_at(place)
+            if node is not None and (found is None or node.ready_order < found.ready_order):
                 found = node
         return found
+
+    def starving_at(self, place: Place) -> Node | None:
+        """Return the oldest node of a place if it has starved."""
+        node = self._oldest(place)
+        return node if node is not None and place.has_starved(node) else None
 
     def _oldest(self, place: Place) -> Node | None:
         heap = place.waiting

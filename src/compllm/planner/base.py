@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from compllm.core.plan import SubQuery
+from compllm.core.plan import Plan, SubQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Note:
     text: str
 
 
-PlanPiece: TypeAlias = SubQuery | Note
+# A whole plan, which ends the planning, or a step of one that is still being written.
+PlanPiece: TypeAlias = SubQuery | Plan | Note
 
 
 class Planner(Protocol):
@@ -28,7 +29,7 @@ class Planner(Protocol):
         ...
 
     def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
-        """Yield the steps in order, each as soon as it is known; at least one.
+        """Yield the steps in order, each as soon as it is known, at least one; or the whole plan if it is known at once.
 
         A planner that cannot plan yields the question itself as the only step, with a note that says why.
         """

@@ -17,7 +17,6 @@ class GivenPlanner:
     name: str = "given"
 
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
-        """Yield the steps of the given plan, parents first."""
+        """Yield the given plan as a whole."""
         del question  # the plan stands whatever was asked
-        for step_id in self.given.order:
-            yield self.given[step_id]
+        yield self.given

@@ -25,7 +25,7 @@ from compllm.config import (
     load_team,
 )
 from compllm.core.ledger import Device, Model
-from compllm.core.scheduler import Rules
+from compllm.core.rules import Rules
 from compllm.core.simulation import Failures, Truth
 from compllm.core.workload import Mix
 from compllm.errors import ConfigError

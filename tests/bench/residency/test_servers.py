@@ -24,7 +24,7 @@ class Bench:
         self.nodes = 0
 
     def send(self, event: ev.SchedulerEvent) -> list[ev.Command]:
-        commands = self.servers.handle(event, 0.0)
+        commands = self.servers.handle_all((event,), 0.0)
         self.servers.ledger.check()
         return commands
 

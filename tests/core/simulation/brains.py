@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from compllm.core import events as ev
 from compllm.core.scheduler import Scheduler
 
@@ -9,14 +11,17 @@ from compllm.core.scheduler import Scheduler
 class Greedy:
     """Starts every node at once; for hosted models with slots enough and plans of one node."""
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        return [command for event in events if (command := self._follows(event)) is not None]
+
+    def _follows(self, event: ev.SchedulerEvent) -> ev.Command | None:
         match event:
             case ev.NodeAdded(run, node, _, _, assignment):
                 first = assignment.candidates[0]
-                return [ev.RunNode(run, node, first.expert, first.model, "remote", 1)]
+                return ev.RunNode(run, node, first.expert, first.model, "remote", 1)
             case ev.NodeCompleted(run):
-                return [ev.FinishRun(run)]
-        return []
+                return ev.FinishRun(run)
+        return None
 
 
 class Script:
@@ -25,7 +30,7 @@ class Script:
     def __init__(self, *commands: ev.Command) -> None:
         self._commands = list(commands)
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
         commands, self._commands = self._commands, []
         return commands
 
@@ -37,8 +42,8 @@ class Watched:
         self.held: list[tuple[float, dict[str, int]]] = []
         self._scheduler = scheduler
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        commands = self._scheduler.handle(event, now_s)
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        commands = self._scheduler.handle_all(events, now_s)
         self._scheduler.check()
         ledger = self._scheduler.ledger
         self.held.append((now_s, {name: sum(replica.bytes for replica in ledger.on(name)) for name in ledger.devices}))

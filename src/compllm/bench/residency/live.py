@@ -39,11 +39,10 @@ class _Watched:
         """The models as the brain knows them, which the executor asks for when memory runs out."""
         return self.brain.models
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        """Pass an event on."""
-        if isinstance(event, ev.ModelLoaded):
-            self.loads_s.append(event.load_s)
-        return self.brain.handle(event, now_s)
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        """Pass events on."""
+        self.loads_s += [event.load_s for event in events if isinstance(event, ev.ModelLoaded)]
+        return self.brain.handle_all(events, now_s)
 
 
 @dataclass(frozen=True, slots=True)

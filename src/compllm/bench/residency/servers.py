@@ -10,7 +10,7 @@ leave (`policies`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -98,12 +98,20 @@ class Servers:
         self._age = 0.0
         self._commands: list[ev.Command] = []
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        """Take note of an event and return what is to be done now, in order.
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        """Take note of events and return what is to be done now, in order.
 
         Raises:
             NotImplementedError: something failed or was cancelled.
         """
+        for event in events:
+            self._take(event, now_s)
+        self._send()
+        self._start(now_s)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _take(self, event: ev.SchedulerEvent, now_s: float) -> None:
         match event:
             case ev.NodeAdded():
                 self._node_added(event)
@@ -120,10 +128,6 @@ class Servers:
                 self._replica_changed(event, now_s)
             case ev.NodeFailed() | ev.NodeCancelled() | ev.RunCancelled() | ev.ModelLoadFailed() | ev.ModelCrashed():
                 raise NotImplementedError(event)
-        self._send()
-        self._start(now_s)
-        commands, self._commands = self._commands, []
-        return commands
 
     # --- requests ----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -22,8 +22,8 @@ from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledEr
 class Brain(Protocol):
     """Whatever decides: the scheduler, or a baseline that it is held against."""
 
-    def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
-        """Take note of an event and return what is to be done now, in order."""
+    def handle_all(self, events: Sequence[ev.SchedulerEvent], now_s: float) -> list[ev.Command]:
+        """Take note of events of one instant and return what is to be done now, in order."""
         ...
 
 
@@ -93,13 +93,14 @@ class _Simulation:
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def _dispatch(self, event: ev.SchedulerEvent) -> None:
-        self._events += 1
-        if isinstance(event, ev.NodeCompleted) and event.run in self._open:
-            run = self._open[event.run]
-            run.ended.add(event.node)
-            run.completed += 1
-        for command in self._brain.handle(event, self._agenda.now_s):
+    def _dispatch(self, *events: ev.SchedulerEvent) -> None:
+        self._events += len(events)
+        for event in events:
+            if isinstance(event, ev.NodeCompleted) and event.run in self._open:
+                run = self._open[event.run]
+                run.ended.add(event.node)
+                run.completed += 1
+        for command in self._brain.handle_all(events, self._agenda.now_s):
             self._perform(command)
 
     def _arrive(self, spec: WorkRun) -> None:
@@ -113,11 +114,25 @@ class _Simulation:
             self._finish(self._open.pop(spec.id))
             return
         closed_s = max([spec.closed_s, *(node.added_s for node in spec.nodes)])
-        for node in spec.nodes:
-            self._when_open(run, node.added_s, _node_added(spec, node))
-        self._when_open(run, closed_s, ev.PlanClosed(spec.id))
+        self._tell_plan(run, closed_s)
         self._cancel_after(run, math.inf if spec.deadline_s is None else spec.deadline_s, "late")
         self._cancel_after(run, self._luck.leaves_after_s(spec.id, spec.critical_path_s), "cancelled")
+
+    def _tell_plan(self, run: _Run, closed_s: float) -> None:
+        """Report the nodes as they are added; a plan that is there as a whole is told at once."""
+        spec = run.spec
+        told = [(node.added_s, self._node_added(spec, node)) for node in spec.nodes]
+        if closed_s == 0:
+            self._dispatch(*(event for _, event in told), ev.PlanClosed(spec.id))
+            return
+        for after_s, event in told:
+            self._when_open(run, after_s, event)
+        self._when_open(run, closed_s, ev.PlanClosed(spec.id))
+
+    def _node_added(self, run: WorkRun, node: WorkNode) -> ev.NodeAdded:
+        """Tell of a node; where resolving takes no time, who answers it is settled from the start."""
+        final = not node.parents or self._truth.resolve_s == 0
+        return ev.NodeAdded(run.id, node.id, "", node.parents, _assignment(node), final, duration_s=node.estimate_s)
 
     def _when_open(self, run: _Run, after_s: float, event: ev.NodeAdded | ev.PlanClosed) -> None:
         """Report something about the plan now or later, unless the run is cancelled by then."""
@@ -183,11 +198,6 @@ class _Simulation:
                 run.cancelled or whole,
             )
         )
-
-
-def _node_added(run: WorkRun, node: WorkNode) -> ev.NodeAdded:
-    final = not node.parents
-    return ev.NodeAdded(run.id, node.id, "", node.parents, _assignment(node), final, duration_s=node.estimate_s)
 
 
 def _assignment(node: WorkNode) -> Assignment:
