@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from compllm.bench.scale import measure_scale, render_scale
+from pathlib import Path
+
+import pytest
+
+from compllm.bench.scale import measure_scale, plot_scale, render_scale
 
 
 def test_a_small_simulation_is_timed() -> None:
@@ -14,3 +18,9 @@ def test_a_small_simulation_is_timed() -> None:
     lines = render_scale([figure]).splitlines()
     assert lines[0] == "3 devices, 9 models; CPU time"
     assert lines[2].split()[0] == str(figure.nodes)
+
+
+def test_the_curve_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot_scale(tmp_path / "curve.png", [measure_scale(nodes, devices=2, models=4) for nodes in (20, 40)])
+    assert (tmp_path / "curve.png").stat().st_size > 5_000

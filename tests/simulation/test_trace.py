@@ -21,7 +21,7 @@ def line(**more: object) -> str:
 
 
 @given(st.integers(0, 10_000), st.booleans(), st.sampled_from([None, 30.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_workload_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, seed: int, known: bool, deadline_s: float | None
 ) -> None:

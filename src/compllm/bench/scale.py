@@ -6,16 +6,18 @@ import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from compllm.core import events as ev
 from compllm.core.ledger import Device, Model
 from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import simulate
 from compllm.core.workload import Mix, random_workload
+from compllm.simulation.plot import save_figure
 
 SIZES = (1_000, 10_000, 100_000)
 _MEAN_PLAN = 4.2
-_MODELS_RESIDENT = 4
+_RESIDENT = 4
 _HOMES = 3
 
 
@@ -49,16 +51,16 @@ class _Timed:
 
 
 def measure_scale(
-    nodes: int, devices: int = 1_000, models: int = 10_000, *, skew: float = 0.0, load: float = 0.06, seed: int = 1
+    nodes: int, devices: int = 1_000, models: int = 10_000, *, runs_per_device_s: float = 0.06, seed: int = 1
 ) -> ScaleFigure:
-    """Time a simulation of about so many nodes, spread over models of which four fit each device.
+    """Time a simulation of about so many nodes for models that are all alike popular; four fit each device.
 
-    `load` is runs per second and device.
+    Every model may live on three of the devices.
     """
-    machines = [Device(f"d{n}", 4 * 2**30, cores=2) for n in range(devices)]
+    machines = [Device(f"d{n}", _RESIDENT * 2**30, cores=2) for n in range(devices)]
     homes = [tuple(f"d{(n * 7 + k) % devices}" for k in range(min(_HOMES, devices))) for n in range(models)]
     kinds = [Model(f"m{n}", 2**30, slots=4, devices=homes[n], load_s=2.0) for n in range(models)]
-    mix = Mix(rate_per_s=load * devices, skew=skew)
+    mix = Mix(rate_per_s=runs_per_device_s * devices, skew=0.0)
     workload = random_workload(max(1, round(nodes / _MEAN_PLAN)), {k.name: k.name for k in kinds}, mix, seed)
     brain = _Timed(Scheduler(kinds, machines))
     gc.collect()
@@ -87,3 +89,22 @@ def render_scale(figures: Sequence[ScaleFigure]) -> str:
         for f in figures
     )
     return "\n".join([f"{figures[0].devices:,} devices, {figures[0].models:,} models; CPU time", head, *lines])
+
+
+def plot_scale(path: Path, figures: Sequence[ScaleFigure]) -> None:
+    """Draw the cost of an event over the size; needs matplotlib.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    nodes = [each.nodes for each in figures]
+    axes.plot(nodes, [each.event_us for each in figures], marker="o", label="simulator and scheduler")
+    axes.plot(nodes, [each.scheduler_us for each in figures], marker="o", label="scheduler")
+    axes.set(xscale="log", xlabel="nodes", ylabel="microseconds of CPU time per event")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    save_figure(figure, path)

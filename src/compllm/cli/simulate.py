@@ -41,7 +41,7 @@ def simulate(
     fail_rate: Annotated[
         float | None, typer.Option("--fail-rate", min=0, max=1, help="Share of attempts and of loads that fail.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", help="Draw nodes and memory over time: .svg or .png.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw it, as .svg or .png.")] = None,
     record: Annotated[
         Path | None, typer.Option("--record", help="Write the journal's runs as a trace instead.")
     ] = None,
@@ -57,7 +57,7 @@ def simulate(
         if record is not None:
             _record(record, last)
         elif scale:
-            _scale(as_json=as_json)
+            _scale(plot, as_json=as_json)
         else:
             scenarios = _scenarios(file, rate, skew, noise, fail_rate, capacity or [], speed or [])
             results = _results(scenarios, trace, runs, seed, plot)
@@ -138,13 +138,13 @@ def _record(path: Path, last: int) -> None:
     say(f"{path}: {len(workload.runs)} runs with {workload.size} nodes")
 
 
-def _scale(*, as_json: bool) -> None:
-    from compllm.bench.scale import SIZES, measure_scale, render_scale
+def _scale(plot: Path | None, *, as_json: bool) -> None:
+    from compllm.bench.scale import SIZES, measure_scale, plot_scale, render_scale
+    from compllm.simulation.plot import check_plot
 
-    figures = []
-    for nodes in SIZES:
-        figures.append(measure_scale(nodes))
-        if as_json:
-            typer.echo(json.dumps(asdict(figures[-1])))
-    if not as_json:
-        typer.echo(render_scale(figures))
+    if plot is not None:
+        check_plot(plot)
+    figures = [measure_scale(nodes) for nodes in SIZES]
+    typer.echo(json.dumps([asdict(figure) for figure in figures]) if as_json else render_scale(figures))
+    if plot is not None:
+        plot_scale(plot, figures)
