@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import anyio
 import pytest
 
 from compllm.core import events as ev
+from compllm.core.answers import Passage
 from compllm.core.plan import SubQuery
 from compllm.core.routing import Assignment
 from compllm.core.rules import Rules
 from compllm.errors import AggregationError, ExpertError
+from compllm.experts.expert import NOT_FOUND
 from compllm.experts.fake import FakeExpert
 from compllm.planner.base import Note
 from compllm.planner.rules import RulePlanner
@@ -94,6 +97,21 @@ async def test_the_aggregator_sees_the_gaps_and_the_run_gives_their_reasons() ->
         (3, "z", "3", False),
     ]
     assert answer_of(events).startswith("One answer.\n\nNot answered: y (")
+
+
+@pytest.mark.parametrize(("tag", "answer"), [("a", "from b"), ("alone", None)])
+async def test_a_reader_that_finds_nothing_hands_over_or_leaves_a_gap(tag: str, answer: str | None) -> None:
+    fakes = {"a": FakeExpert(lambda asked: NOT_FOUND), "b": FakeExpert({"x": "from b"})}
+    async with lab(fakes) as team:
+        passage = Passage("a.md", "A", "Nothing about it.", 1.0)
+        team.experts["a"] = replace(team.experts["a"], retrieve=lambda *_: (passage,), adapter="reader")
+        events = await team.ask(f"1. [{tag}] x")
+    if answer is not None:
+        assert answer_of(events) == answer
+    else:
+        assert isinstance(events[-1], ev.RunFailed)
+        assert "its documents do not say" in events[-1].reason
+    assert len(fakes["a"].calls) == 1
 
 
 async def test_tokens_of_all_steps_are_counted() -> None:

@@ -23,7 +23,7 @@ from compllm.errors import JournalError
 
 RunStatus = Literal["running", "answered", "gaps", "failed", "cancelled", "interrupted"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _APPLICATION_ID: Final = 0x434C4C4D  # "CLLM": tells a journal from the database of another program
 _BUSY_S: Final = 10.0
 _MAX_PENDING: Final = 10_000
@@ -48,6 +48,7 @@ _SCHEMA: Final = (
         payload TEXT NOT NULL,
         PRIMARY KEY (run, seq))""",
     "CREATE INDEX runs_by_start ON runs(started_at)",
+    (_LEARNED := "CREATE TABLE learned(name TEXT PRIMARY KEY, value TEXT NOT NULL)"),
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
@@ -213,6 +214,26 @@ class Journal:
         except (JournalError, json.JSONDecodeError) as error:
             raise JournalError(f"journal {self.path}, run {run_id!r}: {error}") from error
 
+    def remember(self, name: str, value: JSON) -> None:
+        """Keep a value, in place of the one that had the name; blocks until it is on disk.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        row = (name, json.dumps(value, allow_nan=False))
+        with self._reporting(), closing(self._connect()) as connection:
+            _retrying(lambda: connection.execute("INSERT OR REPLACE INTO learned VALUES (?, ?)", row))
+
+    def recall(self, name: str) -> JSON:
+        """Return the value that was kept under a name, or None.
+
+        Raises:
+            JournalError: the file cannot be read.
+        """
+        found = self._read("SELECT value FROM learned WHERE name = :name", {"name": name})
+        value: JSON = json.loads(found[0][0]) if found else None
+        return value
+
     def _row(self, run: str, stamped: Stamped) -> _Row:
         body = encode(stamped)
         body = {name: self._redact(value) for name, value in body.items()}
@@ -319,6 +340,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             raise JournalError(
                 f"journal {path} has version {version}, written by a newer Comp-LLM; this one reads up to {_VERSION}"
             )
+        elif version < _VERSION:
+            connection.execute(_LEARNED)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("PRAGMA journal_mode = WAL")
 
 

@@ -46,6 +46,7 @@ from compllm.experts.endpoint import EndpointBackend
 from compllm.experts.expert import Expert
 from compllm.explain import Explanation, explain
 from compllm.journal import Journal
+from compllm.learned import Learned
 from compllm.planner.base import Note, Planner
 from compllm.planner.given import GivenPlanner
 from compllm.planner.rules import RulePlanner
@@ -110,6 +111,9 @@ class Team:
         self._journal = Journal(self.settings.journal_path, secrets=_secrets(self.file))
         self._exit.callback(self._journal.close)
         self._exit.callback(self._documents.close)
+        learned = Learned(self._journal, self.file.config.name, self._executor.scheduler, _identities(self._backends))
+        learned.recall()
+        self._exit.callback(learned.remember)
         await self._exit.enter_async_context(self._executor)
         return self
 
@@ -118,14 +122,15 @@ class Team:
     ) -> bool | None:
         return await self._exit.__aexit__(kind, error, trace)
 
-    async def ask(self, question: str, *, plan: Plan | None = None) -> Answer:
-        """Answer a question, by a plan of one's own if one is given.
+    async def ask(self, question: str, *, plan: Plan | None = None, user: str = "", priority: int = 0) -> Answer:
+        """Answer a question, by a plan of one's own if one is given; see `start`.
 
         Raises:
             PlanError: the question is empty or too long.
+            QueueFullError: as many runs are open as the team allows.
             RunError: no step could be answered.
         """
-        return await self.answer(self.start(question, plan=plan))
+        return await self.answer(self.start(question, plan=plan, user=user, priority=priority))
 
     async def answer(self, run: Run) -> Answer:
         """Wait for a run that was started, and return what came of it; cancelling this cancels the run.
@@ -160,16 +165,22 @@ class Team:
         finally:
             run.cancel("the caller went away")
 
-    def start(self, question: str, *, plan: Plan | None = None) -> Run:
+    def start(self, question: str, *, plan: Plan | None = None, user: str = "", priority: int = 0) -> Run:
         """Begin a run in the background and return it; read its `events` or call its `cancel`.
+
+        Users get fair shares of the team; a larger `priority` goes before everything of a smaller one.
 
         Raises:
             PlanError: the question is empty or too long.
+            QueueFullError: as many runs are open as the team allows.
         """
-        planner: Planner = GivenPlanner(plan) if plan is not None else self.make_planner()
-        return self._start(question, planner, self._route)
+        run_id = _new_run_id()
+        planner: Planner = GivenPlanner(plan) if plan is not None else self.make_planner(run_id)
+        return self._start(run_id, question, planner, self._route, user, priority)
 
-    def _start(self, question: str, planner: Planner, route: Route) -> Run:
+    def _start(
+        self, run_id: str, question: str, planner: Planner, route: Route, user: str = "", priority: int = 0
+    ) -> Run:
         limits = self.file.config.limits
         stages = Stages(
             self.file.config.name,
@@ -177,12 +188,12 @@ class Team:
             route,
             self._experts,
             self._executor,
-            self._make_aggregator(),
+            self._make_aggregator(run_id),
             limits.deadline_s,
             self._journal,
         )
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        run = Run(run_id, _checked(question, limits.question_characters), stages)
+        run = Run(run_id, _checked(question, limits.question_characters), stages, user, priority)
+        run.open()
         self._executor.tasks.start_soon(run.live)
         return run
 
@@ -196,7 +207,8 @@ class Team:
         only = Assignment(
             (Candidate(expert, profile.model),), "given", 1.0, 1.0, passed=True, reason="asked for by name"
         )
-        run = self._start(question, GivenPlanner(Plan((SubQuery.literal(1, question),))), _always(only))
+        planner = GivenPlanner(Plan((SubQuery.literal(1, question),)))
+        run = self._start(_new_run_id(), question, planner, _always(only))
         async for stamped in self.follow(run):
             if isinstance(stamped.event, NodeCompleted):
                 answer = stamped.event.answer
@@ -226,9 +238,9 @@ class Team:
         """The experts by name."""
         return self._experts
 
-    def lease(self, model: str, purpose: str) -> AbstractAsyncContextManager[Backend]:
-        """Lend a model, loaded if need be, that stays in memory until it is given back."""
-        return self._executor.lease(model, purpose)
+    def lease(self, model: str, purpose: str, part_of: str = "") -> AbstractAsyncContextManager[Backend]:
+        """Lend a model, loaded if need be, that stays in memory until it is given back; on behalf of a run, if any."""
+        return self._executor.lease(model, purpose, part_of)
 
     @property
     def planner_name(self) -> str:
@@ -244,7 +256,8 @@ class Team:
         config = self.file.config
         devices = [Device(name, each.capacity_bytes, each.core_count) for name, each in config.devices.items()]
         models = [_model(name, self._backends[name], each, devices) for name, each in config.models.items()]
-        return Scheduler(models, devices, Rules(skip_descendants=config.on_failure == "skip"))
+        rules = Rules(skip_descendants=config.on_failure == "skip", max_runs=config.limits.runs)
+        return Scheduler(models, devices, rules)
 
     def _make_expert(self, name: str, config: ExpertConfig) -> Expert:
         profile = _profile(name, config)
@@ -271,24 +284,24 @@ class Team:
 
         return lambda question, limit: opened().search(question, limit)
 
-    def make_planner(self) -> Planner:
-        """Return a planner as the team wants its plans written; its model loads when it is asked."""
+    def make_planner(self, run_id: str = "") -> Planner:
+        """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""
         config: PlannerConfig = self.file.config.planner
         if config.kind == "rules" or config.model is None:
             return RulePlanner()
         return ModelPlanner(
             config.model,
-            partial(self.lease, config.model, "planner"),
+            partial(self.lease, config.model, "planner", run_id),
             list(self._experts),
             max_steps=config.max_steps,
             adapter=config.adapter,
         )
 
-    def _make_aggregator(self) -> Aggregator:
+    def _make_aggregator(self, run_id: str) -> Aggregator:
         config = self.file.config.aggregator
         if config.kind == "joined" or config.model is None:
             return JoinedAggregator()
-        lease = partial(self.lease, config.model, "aggregator")
+        lease = partial(self.lease, config.model, "aggregator", run_id)
         return ModelAggregator(config.model, lease, checked=config.checked, adapter=config.adapter)
 
 
@@ -298,6 +311,15 @@ def _always(assignment: Assignment) -> Route:
         return assignment
 
     return route
+
+
+def _new_run_id() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _identities(backends: Mapping[str, Backend]) -> dict[str, str]:
+    """Return what a measured footprint holds for: the file, its context, slots and adapters."""
+    return {name: each.identity for name, each in backends.items() if isinstance(each, EmbeddedBackend)}
 
 
 def _checked(question: str, limit: int) -> str:

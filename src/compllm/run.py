@@ -176,7 +176,7 @@ class Run:
                         await self._add(piece)
 
     async def _add(self, *steps: SubQuery, closes: bool = False) -> None:
-        """Add steps that are known at once; what is done for the first can heed the last; none follow if it `closes`."""
+        """Add steps that are known at once; what is done for the first can heed the last; `closes`: no more come."""
         assignments = [await self._route(step.display, step.tag) for step in steps]
         if not self._is_going_on():
             return

@@ -148,6 +148,19 @@ async def test_what_cannot_be_repaired_is_split_by_the_rules() -> None:
     assert notes[-1] == "the rules made the plan instead"
 
 
+async def test_a_step_that_repeats_another_ends_the_plan() -> None:
+    steps, notes = await plan(WrittenPlans("1. [a] x\n2. [a] y\n3. [b] X?\n4. [a] z\n"))
+    assert [step.text for step in steps] == ["x", "y"]
+    assert notes == ["the model's plan repeated itself and was ended there"]
+
+
+async def test_a_step_that_is_the_question_is_the_last() -> None:
+    model = WrittenPlans("1. [a] what is  C#1?\n2. [a] y\n", piece_characters=1)
+    steps, notes = await plan(model, "What is C#1?")
+    assert [step.display for step in steps] == ["what is  C#1?"]
+    assert notes == []
+
+
 async def test_an_adapter_gets_the_bare_question_and_writes_a_tag_on_each_step() -> None:
     model = WrittenPlans("1. [a] x\n2. [b] y of #1", piece_characters=3)
     steps, notes = await plan(model, "Who?", adapter="planner")
@@ -173,9 +186,9 @@ async def test_steps_that_stand_come_before_the_whole_question() -> None:
 
 
 async def test_more_steps_than_allowed_end_in_the_whole_question() -> None:
-    text = "".join(f"{n}. x\n" for n in range(1, 9))
+    text = "".join(f"{n}. x{n}\n" for n in range(1, 9))
     steps, notes = await plan(WrittenPlans(text), "Why?", max_steps=3)
-    assert [step.text for step in steps] == ["x", "x", "x", "Why?"]
+    assert [step.text for step in steps] == ["x1", "x2", "x3", "Why?"]
     assert "more than the allowed 3 steps" in notes[0]
 
 

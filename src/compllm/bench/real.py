@@ -126,13 +126,15 @@ async def ask_composed(executor: Executor, run: str, queries: Sequence[Query], m
     """Have all queries answered as one run of independent nodes."""
     work = QueryWork(executor.backends, {query.number: query for query in queries})
     finished = executor.open_run(run, work)
-    for query in queries:
-        only = Candidate(query.expert(models), query.model(models))
-        assignment = Assignment((only,), "given", 1.0, 1.0, passed=True, reason="bench")
-        executor.dispatch(ev.NodeAdded(run, query.number, query.prompt, (), assignment))
-    executor.dispatch(ev.PlanClosed(run))
+    executor.dispatch_all([*(_node_added(run, query, models) for query in queries), ev.PlanClosed(run)])
     await finished.wait()
     return work.answers
+
+
+def _node_added(run: str, query: Query, models: int) -> ev.NodeAdded:
+    only = Candidate(query.expert(models), query.model(models))
+    assignment = Assignment((only,), "given", 1.0, 1.0, passed=True, reason="bench")
+    return ev.NodeAdded(run, query.number, query.prompt, (), assignment)
 
 
 # --- teams -----------------------------------------------------------------------------------------------------------
@@ -174,7 +176,8 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
 class Composition:
     """Seconds for the same queries on so many models, dispatched in three ways, and what was predicted for ours.
 
-    `naive_ended` says whether all at once ended within the patience that it was given; else `naive_s` is that patience.
+    `naive_s` is None when that was not measured; `naive_ended` says whether it ended within the patience that it was
+    given, else `naive_s` is that patience.
     `equal` counts the answers that are the same composed and one after another.
     """
 
@@ -182,7 +185,7 @@ class Composition:
     queries: int
     composed_s: float
     sequential_s: float
-    naive_s: float
+    naive_s: float | None
     naive_ended: bool
     predicted_s: float
     equal: int
@@ -193,9 +196,9 @@ class Composition:
         return self.sequential_s / self.composed_s
 
     @property
-    def over_naive(self) -> float:
+    def over_naive(self) -> float | None:
         """How many times faster than all at once."""
-        return self.naive_s / self.composed_s
+        return None if self.naive_s is None else self.naive_s / self.composed_s
 
     @property
     def prediction_error(self) -> float:
@@ -204,9 +207,11 @@ class Composition:
 
 
 async def measure_composition(
-    models: int, queries: int = 24, build: Callable[[int], WorkerTeam] = worker_team
+    models: int, queries: int = 24, *, naive: bool = False, build: Callable[[int], WorkerTeam] = worker_team
 ) -> Composition:
     """Answer the queries in each way, warm; what is learned before predicts the composed pass that is measured.
+
+    `naive` says whether all at once is measured too, which takes long on several models.
 
     Raises:
         ConfigError: the runtime or the bundled model is not installed.
@@ -224,7 +229,9 @@ async def measure_composition(
         began_s = time.monotonic()
         composed = await ask_composed(executor, "composed", asked, models)
         composed_s = time.monotonic() - began_s
-    naive_s, ended = await _naive(build(models), asked, _NAIVE_PATIENCE * composed_s)
+    naive_s, ended = None, False
+    if naive:
+        naive_s, ended = await _naive(build(models), asked, _NAIVE_PATIENCE * composed_s)
     equal = sum(answer.text == apart[number].text for number, answer in composed.items())
     return Composition(models, queries, composed_s, sequential_s, naive_s, ended, predicted, equal)
 
@@ -287,11 +294,14 @@ def _work_node(query: Query, models: int, duration_s: float) -> WorkNode:
 
 def format_composition(figures: Composition) -> str:
     """Return the figures as lines for people."""
-    least = "" if figures.naive_ended else "at least "
-    return (
-        f"{figures.models} models, {figures.queries} queries: composed {figures.composed_s:.2f} s, "
-        f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})\n"
-        f"  one after another {figures.sequential_s:.2f} s: {figures.over_sequential:.2f} x as long, "
-        f"{figures.equal} of the texts equal\n"
-        f"  all at once {least}{figures.naive_s:.2f} s: {least}{figures.over_naive:.2f} x as long"
-    )
+    asked = f"{figures.models} models, {figures.queries} queries"
+    predicted = f"predicted {figures.predicted_s:.2f} s (off by {figures.prediction_error:.0%})"
+    apart = f"{figures.over_sequential:.2f} x as long, {figures.equal} of the texts equal"
+    lines = [
+        f"{asked}: composed {figures.composed_s:.2f} s, {predicted}",
+        f"  one after another {figures.sequential_s:.2f} s: {apart}",
+    ]
+    if figures.naive_s is not None:
+        least = "" if figures.naive_ended else "at least "
+        lines.append(f"  all at once {least}{figures.naive_s:.2f} s: {least}{figures.over_naive:.2f} x as long")
+    return "\n".join(lines)

@@ -102,20 +102,38 @@ async def aggregate_command(
 
 @app.command("schedule")
 def schedule_command(
-    psplib: Annotated[Path, typer.Option("--psplib", help="Folder with PSPLIB sets: *.sm files and optimum.csv.")],
-    sets: Annotated[
-        list[str] | None, typer.Option("--sets", help="Only this set, such as j30; may be repeated.")
+    psplib: Annotated[
+        Path | None,
+        typer.Option("--psplib", help="Folder with PSPLIB sets (*.sm, optimum.csv): projects without loads."),
     ] = None,
-    schedules: Annotated[int, typer.Option("--schedules", min=1, help="Schedules that a search may build.")] = 1000,
-    budget_ms: Annotated[float, typer.Option("--budget-ms", min=0, help="CPU time of a search, per instance.")] = 100.0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the searches.")] = 0,
+    residency: Annotated[bool, typer.Option("--residency", help="Random traces against what others evict by.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Small plans against the proved optimum (CP-SAT).")] = False,
+    real: Annotated[bool, typer.Option("--real", help="Worker processes; some minutes on a quiet machine.")] = False,
+    sets: Annotated[
+        list[str] | None, typer.Option("--sets", help="PSPLIB: only this set, such as j30; may be repeated.")
+    ] = None,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="PSPLIB: schedules a search may build.")] = 1000,
+    budget_ms: Annotated[float, typer.Option("--budget-ms", min=0, help="PSPLIB: CPU time of a search.")] = 100.0,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Traces (50) or small plans (20).")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the searches; number of the first trace or plan.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure schedules of projects with known optima: single passes and searches."""
+    """Measure schedules: projects and small plans with known optima, residency, and real worker processes."""
     from compllm.cli import bench_schedule
 
+    if psplib is None and not (residency or exact or real):
+        raise typer.BadParameter("say what to measure: --psplib DIR, --residency, --exact or --real")
     with reported_errors():
-        bench_schedule.psplib(psplib, sets or (), schedules=schedules, budget_ms=budget_ms, seed=seed, as_json=as_json)
+        if psplib is not None:
+            bench_schedule.psplib(
+                psplib, sets or (), schedules=schedules, budget_ms=budget_ms, seed=seed, as_json=as_json
+            )
+        if residency:
+            bench_schedule.residency(seed, count or 50, as_json=as_json)
+        if exact:
+            bench_schedule.exact(seed, count or 20, as_json=as_json)
+        if real:
+            bench_schedule.real(as_json=as_json)
 
 
 @app.command("engine")

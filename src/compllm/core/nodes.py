@@ -137,10 +137,11 @@ class Run:
 
 
 class NodeGraph:
-    """All open runs."""
+    """All open runs; `open_nodes` counts the nodes in them that have not ended."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
+        self.open_nodes = 0
 
     def __iter__(self) -> Iterator[Node]:
         return (node for run in self.runs.values() for node in run.nodes.values())
@@ -188,6 +189,7 @@ class NodeGraph:
                 node.expected_s = max(node.expected_s, parent.expected_s + parent.duration_s)
         run.nodes[node.key[1]] = node
         run.open_nodes += 1
+        self.open_nodes += 1
         node.tail_s = node.duration_s
         return run
 
@@ -208,6 +210,7 @@ class NodeGraph:
     def end(self, node: Node) -> Iterator[Node]:
         """Count a node as ended and yield the children that wait for nothing else now."""
         self.runs[node.key[0]].open_nodes -= 1
+        self.open_nodes -= 1
         for child in node.children:
             child.unfinished_parents -= 1
             if child.unfinished_parents == 0 and child.state == "waiting":

@@ -53,7 +53,7 @@ class OutlookPlanner:
 
     def _open_nodes(self) -> list[Node]:
         """Return all unfinished nodes, parents first; none where they are too many or nobody is eligible for one."""
-        if sum(run.open_nodes for run in self._graph.runs.values()) > _MOST_STEPS:
+        if self._graph.open_nodes > _MOST_STEPS:
             return []
         nodes = [node for node in self._graph if not node.ended]
         return nodes if all(node.candidates for node in nodes) else []

@@ -64,7 +64,8 @@ class Placement:
         self._affected: dict[Place, dict[str, None]] = {}
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
-        self._look_again_s = math.inf
+        self._put_off: list[tuple[float, int, Place]] = []
+        self._puts_off = 0
         self.credits = Credits()
         self.wakes_at_s = -math.inf
 
@@ -106,11 +107,10 @@ class Placement:
         commands, self._commands = self._commands, []
         return commands
 
-    def retry(self) -> None:
-        """Look again at everything that waits: time has passed, if nothing else has happened."""
-        for place, waiting in self._waiting.items():
-            if waiting.wanted:
-                self._affected.setdefault(place, {})
+    def retry(self, now_s: float) -> None:
+        """Look again at what was put off until now."""
+        while self._put_off and self._put_off[0][0] <= now_s:
+            self._affected.setdefault(heapq.heappop(self._put_off)[2], {})
 
     def hint(self, model: str, now_s: float) -> list[ev.Command]:
         """Load a model that will probably be needed, if there are bytes that nobody waits for."""
@@ -141,12 +141,16 @@ class Placement:
         return self._queue.oldest(model) if starves else self._queue.urgent(model)
 
     def _ask_to_be_woken(self) -> None:
-        """Order one wake for the earliest of what was put off; everything is looked at again then."""
-        again_s, self._look_again_s = self._look_again_s, math.inf
+        """Order one wake for the earliest of what was put off."""
+        again_s = self._put_off[0][0] if self._put_off else math.inf
         is_pending = self._now_s < self.wakes_at_s <= again_s
         if again_s < math.inf and not is_pending:
             self.wakes_at_s = again_s
             self._commands.append(ev.WakeAt(again_s))
+
+    def _put_off_until(self, until_s: float, model: str) -> None:
+        self._puts_off += 1
+        heapq.heappush(self._put_off, (until_s, self._puts_off, self._places.of(model)))
 
     def _place_wanted(self, place: Place, touched: dict[str, None]) -> bool:
         """Place the most urgent absent models; return whether any still waits."""
@@ -254,7 +258,7 @@ class Placement:
         else:
             soon = following.expected_s - self._now_s < patience_s
         if soon:
-            self._look_again_s = min(self._look_again_s, until_s)
+            self._put_off_until(until_s, node.model)
         return soon
 
     def _is_imminent(self, node: Node) -> bool:
@@ -275,7 +279,7 @@ class Placement:
         until_s = self._queue.waited_until_s(model.name, self._patience * cost_s)
         if until_s <= self._now_s:
             return True
-        self._look_again_s = min(self._look_again_s, until_s)
+        self._put_off_until(until_s, model.name)
         return False
 
     def _cost_s(self, victims: Sequence[Replica] | None) -> float:

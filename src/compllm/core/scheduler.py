@@ -76,6 +76,7 @@ class Scheduler:
         self._health: dict[str, Health] = {name: Health() for name in self.models}
         self._pinned = [model.name for model in self.models.values() if model.pinned]
         self._parked: list[tuple[float, NodeKey, Node]] = []
+        self.measured: set[str] = set()
         self._in_flight = 0
         self._admitted = 0
         self._has_grown = False
@@ -440,6 +441,7 @@ class Scheduler:
 
     def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
         """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
+        self.measured.add(name)
         grown = footprint_bytes > self.models[name].footprint_bytes
         self._has_grown = self._has_grown or grown
         self.models[name] = replace(self.models[name], footprint_bytes=footprint_bytes, load_s=load_s)
@@ -546,4 +548,4 @@ class Scheduler:
             self._commands.append(ev.WakeAt(self._parked[0][0]))
         if self._placement.wakes_at_s > self._now_s:
             self._commands.append(ev.WakeAt(self._placement.wakes_at_s))
-        self._placement.retry()
+        self._placement.retry(self._now_s)

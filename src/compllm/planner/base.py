@@ -29,7 +29,7 @@ class Planner(Protocol):
         ...
 
     def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
-        """Yield the steps in order, each as soon as it is known, at least one; or the whole plan if it is known at once.
+        """Yield the steps in order, each as soon as it is known, at least one; or the whole plan at once.
 
         A planner that cannot plan yields the question itself as the only step, with a note that says why.
         """

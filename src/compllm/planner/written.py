@@ -71,7 +71,8 @@ class ModelPlanner:
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
         """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
 
-        If steps stand already, the whole question follows them instead.
+        If steps stand already, the whole question follows them instead. A step that repeats the question, or another
+        step, ends the plan: a small model may not find an end by itself.
         """
         steps: list[SubQuery] = []
         problem = ""
@@ -79,8 +80,13 @@ class ModelPlanner:
             try:
                 async with aclosing(self._write(question, steps, problem)) as written:
                     async for step in written:
+                        if _repeats(step, steps):
+                            yield Note("the model's plan repeated itself and was ended there")
+                            return
                         steps.append(step)
                         yield step
+                        if _bare(step.display) == _bare(question):
+                            return
                 return
             except PlanParseError as error:
                 problem = str(error)
@@ -129,6 +135,14 @@ class ModelPlanner:
             turns[-1] = Message("user", f"{question}\n\n{_repair(steps, problem)}")
         constrained = grammar(self._max_steps) if backend.supports_grammar and not steps else None
         return ChatRequest(tuple(turns), _MAX_TOKENS, grammar=constrained, json_schema=SCHEMA if as_json else None)
+
+
+def _repeats(step: SubQuery, steps: Sequence[SubQuery]) -> bool:
+    return any(_bare(step.text) == _bare(other.text) for other in steps)
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(" ?.!")
 
 
 def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:

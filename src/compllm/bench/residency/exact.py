@@ -20,6 +20,7 @@ from compllm.bench.residency.instances import Instance
 from compllm.bench.residency.schedule import Placed, Schedule, Stay
 from compllm.core.ledger import Device, Model
 from compllm.core.workload import WorkNode
+from compllm.errors import ConfigError
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, IntVar
@@ -163,10 +164,13 @@ def solve(instance: Instance, *, known_s: float | None = None, limit_s: float = 
     Exponential in the number of nodes; some seconds at most for a dozen.
 
     Raises:
-        ImportError: OR-tools is not installed (`pip install 'compllm[bench]'`).
+        ConfigError: OR-tools is not installed.
         ValueError: there is no schedule within `known_s`, or none was found in time.
     """
-    from ortools.sat.python import cp_model
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError:
+        raise ConfigError("the optimum needs OR-tools: pip install 'compllm[bench]'") from None
 
     builder = _Builder(instance, _ticks(known_s or instance.serial_s), cp_model.CpModel())
     builder.build()

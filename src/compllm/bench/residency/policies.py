@@ -71,7 +71,7 @@ BASELINES = (
     # `--models-max`: the least recently used leaves (ggml-org/llama.cpp, tools/server: `server_models::unload_lru`).
     Baseline("LRU by count (llama.cpp router)", lru, counts=True),
     Baseline("keep-alive (Ollama)", keep_alive),
-    # A group with `swap: true`, as the default one: one model at a time (mostlygeek/llama-swap, docs/configuration.md).
+    # Without a matrix of what may run together, a model runs alone (mostlygeek/llama-swap, config.example.yaml).
     Baseline("swap (llama-swap)", lru, most_models=1),
     Baseline("GDSF", gdsf),
     Baseline("LRU by bytes", lru),

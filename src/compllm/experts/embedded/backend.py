@@ -99,6 +99,13 @@ class EmbeddedBackend:
         """The process that holds the model, for metrics; None while it is not loaded."""
         return self._worker.process.pid if self._worker else None
 
+    @property
+    def identity(self) -> str:
+        """What a measured footprint holds for: the file, its context, slots and adapters."""
+        sizes = ",".join(str(path.stat().st_size) for path in self.adapters.values())
+        size = self.source.stat().st_size
+        return f"{self.source.name}:{size} context {self.context_tokens} slots {self.slots} adapters {sizes}"
+
     def replica(self) -> EmbeddedBackend:
         """Return another backend of the same file, with a worker of its own.
 
