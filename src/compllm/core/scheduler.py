@@ -10,6 +10,7 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -77,6 +78,7 @@ class Scheduler:
         self._pinned = [model.name for model in self.models.values() if model.pinned]
         self._parked: list[tuple[float, NodeKey, Node]] = []
         self.measured: set[str] = set()
+        self._wakes: list[float] = []
         self._in_flight = 0
         self._admitted = 0
         self._has_grown = False
@@ -127,8 +129,8 @@ class Scheduler:
         while (start := self._dispatch.next_start()) is not None:
             self._start(*start)
         self._order(self._placement.decide(self._now_s))
-        is_waiting = self._parked or self._placement.wakes_at_s > self._now_s
-        if len(self.queue) and not (self._in_flight or is_waiting):
+        self._order_wake()
+        if len(self.queue) and not (self._in_flight or self._wakes):
             raise SchedulerStalledError(self.snapshot())
         commands, self._commands = self._commands, []
         return commands
@@ -241,7 +243,8 @@ class Scheduler:
         replica = self._expect_replica(node.model)
         in_flight = (replica.count_slots(self._now_s) - node.slot_s) / lasted_s
         computing = (self.ledger.computing_s(replica.device, self._now_s) - node.computing_s) / lasted_s
-        answer = replace(event.answer, expert=expert)
+        speed = self.ledger.devices[replica.device].speed if replica.device in self.ledger.devices else 1.0
+        answer = replace(event.answer, expert=expert, elapsed_s=event.answer.elapsed_s * speed)
         self.estimates.learn(node.model, replica.device, answer, Company(in_flight, computing), replica.model.curve)
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
@@ -311,7 +314,6 @@ class Scheduler:
     def _park(self, node: Node, until_s: float) -> None:
         node.move("parked", self._now_s)
         heapq.heappush(self._parked, (until_s, node.key, node))
-        self._commands.append(ev.WakeAt(until_s))
 
     def _unpark(self) -> None:
         while self._parked and (self._parked[0][0] <= self._now_s or self._parked[0][2].state != "parked"):
@@ -543,9 +545,15 @@ class Scheduler:
             self._commands.append(command)
 
     def _woken(self, _event: ev.Woken) -> None:
-        """Ask again when the clock was early; else the time itself is the news."""
-        if self._parked and self._parked[0][0] > self._now_s:
-            self._commands.append(ev.WakeAt(self._parked[0][0]))
-        if self._placement.wakes_at_s > self._now_s:
-            self._commands.append(ev.WakeAt(self._placement.wakes_at_s))
+        """Take one ordered wake as answered, even if the clock was early: it is ordered again then."""
+        if self._wakes:
+            heapq.heappop(self._wakes)
         self._placement.retry(self._now_s)
+
+    def _order_wake(self) -> None:
+        """Ask to be woken for the earliest of what waits for its time, unless an earlier wake is on its way."""
+        parked_s = self._parked[0][0] if self._parked else math.inf
+        next_s = max(min(parked_s, self._placement.next_retry_s()), self._now_s)
+        if next_s < math.inf and not (self._wakes and self._wakes[0] <= next_s):
+            heapq.heappush(self._wakes, next_s)
+            self._commands.append(ev.WakeAt(next_s))
