@@ -93,7 +93,7 @@ def render_scale(figures: Sequence[ScaleFigure]) -> str:
 
 
 def plot_scale(path: Path, figures: Sequence[ScaleFigure]) -> None:
-    """Draw the cost of an event over the size; needs matplotlib.
+    """Draw the cost of a node and of an event over the size; needs matplotlib.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -103,9 +103,9 @@ def plot_scale(path: Path, figures: Sequence[ScaleFigure]) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     nodes = [each.nodes for each in figures]
-    axes.plot(nodes, [each.event_us for each in figures], marker="o", label="simulator and scheduler")
-    axes.plot(nodes, [each.scheduler_us for each in figures], marker="o", label="scheduler")
-    axes.set(xscale="log", xlabel="nodes", ylabel="microseconds of CPU time per event")
+    axes.plot(nodes, [each.node_us for each in figures], marker="o", label="per node")
+    axes.plot(nodes, [each.event_us for each in figures], marker="o", label="per event")
+    axes.set(xscale="log", xlabel="nodes", ylabel="microseconds of CPU time")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     save_figure(figure, path)
