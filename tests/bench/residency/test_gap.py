@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from compllm.bench.residency.gap import BrainFactory, Gap, GapReport, format_gaps, measure_gaps, schedule_online
@@ -31,14 +29,12 @@ def test_instances_are_small_reproducible_and_differ() -> None:
     assert {len(each.devices) for each in instances} == {1, 2}
 
 
-def test_the_optimum_is_never_longer_than_ours_and_is_kept(tmp_path: Path) -> None:
+def test_the_optimum_is_never_longer_than_ours() -> None:
     pytest.importorskip("ortools")
-    first = measure_gaps([5, 10], cache_dir=tmp_path)
-    assert first.proved
-    assert 1.0 <= first.mean <= first.worst < 2.0
-    assert len(list(tmp_path.iterdir())) == 2
-    again = measure_gaps([5, 10], cache_dir=tmp_path)
-    assert again == first
+    report = measure_gaps([5, 10])
+    assert report.proved
+    assert all(gap.ratio >= 1.0 for gap in report.gaps)
+    assert report.mean <= report.worst
 
 
 def test_the_report_names_mean_and_worst() -> None:
