@@ -15,6 +15,7 @@ from compllm.core.answers import SubAnswer
 
 DEFAULT_DURATION_S = 1.0
 DEFAULT_TOKENS = 64.0
+DEFAULT_TOKENS_PER_S = 20.0
 # Prompts are read in parallel and so cost less than what is written token by token (Sheng et al. 2024).
 _PROMPT_WEIGHT, _COMPLETION_WEIGHT = 1.0, 2.0
 _REMEMBERED = 32
@@ -113,6 +114,11 @@ class Estimates:
     def tokens(self, expert: str) -> float:
         """Return what an answer of the expert costs its user as a rule."""
         return median(self._tokens[expert]) if expert in self._tokens else DEFAULT_TOKENS
+
+    def load_tokens(self, model: str, load_s: float) -> float:
+        """Return what a load costs the user whose node asked for it: what the model would have written meanwhile."""
+        rate = self.throughput(model).decode.at(1) or DEFAULT_TOKENS_PER_S
+        return _COMPLETION_WEIGHT * rate * load_s
 
     def throughput(self, model: str) -> Throughput:
         """Return what is known of a model's speed."""

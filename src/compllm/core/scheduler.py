@@ -392,6 +392,9 @@ class Scheduler:
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
         self._correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
         replica.model = self.models[event.model]
+        if replica.owed_to is not None:
+            asker = self.graph.node(*replica.owed_to)  # type: ignore[misc]
+            self.shares.charge(asker.user, self.estimates.load_tokens(event.model, event.load_s))
         if not fits:
             self._order([self._placement.evict(replica, overrun=True)])
         self._touch(replica.device, event.model)
