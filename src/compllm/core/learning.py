@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from compllm.core.answers import SubAnswer
+from compllm.core.ledger import Reading
 
 DEFAULT_DURATION_S = 1.0
 DEFAULT_TOKENS = 64.0
@@ -88,6 +89,15 @@ class Company:
 
     in_flight: float = 1.0
     computing: float = 1.0
+
+
+def company_between(before: Reading, after: Reading) -> Company | None:
+    """Return the average company between two readings; None where no time has passed."""
+    lasted_s = after.at_s - before.at_s
+    if lasted_s <= 0:
+        return None
+    in_flight = (after.slot_s - before.slot_s) / lasted_s
+    return Company(in_flight, (after.computing_s - before.computing_s) / lasted_s)
 
 
 class Estimates:
