@@ -11,8 +11,8 @@ from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
 from compllm.core.shares import Shares
 
-# A start must not lower what the device gets done by more than this, in requests served as if alone. Measurements are too
-# noisy to hold a node back for less.
+# A start must not lower what the device gets done by more than this, in requests served as if alone. Measurements are
+# too noisy to hold a node back for less.
 _LARGEST_LOSS = 0.1
 _GAIN_DECIMALS = 1
 
