@@ -378,7 +378,7 @@ def _model(name: str, backend: Backend, config: ModelConfig, devices: list[Devic
         return Model(name, slots=config.slots)
     homes = config.devices or tuple(device.name for device in devices)
     bare = Model(name, slots=config.slots, threads=backend.compute_share, devices=homes, pinned=config.pinned)
-    return replace(bare, footprint_bytes=backend.estimated_footprint_bytes())
+    return replace(bare, footprint_bytes=backend.estimated_footprint_bytes(), curve=backend.curve)
 
 
 def _secrets(file: TeamFile) -> list[str]:

@@ -34,7 +34,7 @@ _SLOTS, _CONTEXT_TOKENS = 8, 1024
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 _NAIVE_PATIENCE = 12.0
 # Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
-_KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 64), "lookup": (8, 16), "summary": (8, 40)}
+_KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 96), "lookup": (5, 16), "summary": (5, 64)}
 _TOPICS = (
     "the heart", "a treaty", "gravity", "a contract", "photosynthesis", "the tides", "a novel", "inflation",
     "a volcano", "a vaccine", "the printing press", "an earthquake",
@@ -166,7 +166,12 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
     }
     models = tuple(
         Model(
-            name, backend.estimated_footprint_bytes(), slots=_SLOTS, threads=backend.compute_share, devices=(_DEVICE,)
+            name,
+            backend.estimated_footprint_bytes(),
+            slots=_SLOTS,
+            threads=backend.compute_share,
+            devices=(_DEVICE,),
+            curve=backend.curve,
         )
         for name, backend in backends.items()
     )

@@ -146,7 +146,7 @@ class Estimates:
         if computing == 1:
             self.throughput(model).learn(answer, in_flight)
         else:
-            self._learn_corun(model, device, answer, in_flight, computing)
+            self._learn_corun(model, device, answer, in_flight / self.speedup(model, in_flight, curve), computing)
 
     def speedup(self, model: str, in_flight: int, curve: tuple[float, ...] = ()) -> float:
         """Return what this many requests get done on a replica, relative to one: at most `in_flight`.
@@ -186,10 +186,10 @@ class Estimates:
         for device, values in dumped.get("corun", {}).items():
             self._corun[device] = Rates(_counts(values))
 
-    def _learn_corun(self, model: str, device: str, answer: SubAnswer, in_flight: int, computing: int) -> None:
-        alone = self.throughput(model).predict_s(answer.prompt_tokens, answer.completion_tokens, in_flight)
-        if alone is not None and answer.elapsed_s > _SHORTEST_S:
-            self._corun.setdefault(device, Rates()).learn(computing, alone / answer.elapsed_s)
+    def _learn_corun(self, model: str, device: str, answer: SubAnswer, slowdown: float, computing: int) -> None:
+        alone_s = self.throughput(model).predict_s(answer.prompt_tokens, answer.completion_tokens, 1)
+        if alone_s is not None and answer.elapsed_s > _SHORTEST_S:
+            self._corun.setdefault(device, Rates()).learn(computing, slowdown * alone_s / answer.elapsed_s)
 
 
 def _pairs(rates: Rates) -> list[float]:

@@ -235,6 +235,7 @@ def _model(team: TeamFile, name: str, config: ModelConfig) -> Model:
         backend.compute_share,
         config.devices or tuple(team.config.devices),
         config.pinned,
+        curve=backend.curve,
     )
 
 
