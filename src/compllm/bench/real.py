@@ -31,7 +31,7 @@ from compllm.experts.embedded.backend import EmbeddedBackend
 _DEVICE = "cpu"
 _SLOTS = 4
 _WAIT_POLICY = "OMP_WAIT_POLICY"
-_NAIVE_PATIENCE = 12.0
+_NAIVE_PATIENCE = 6.0
 # Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
 _KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 64), "lookup": (8, 16), "summary": (8, 40)}
 _TOPICS = (
