@@ -178,6 +178,7 @@ def test_the_starter_team_is_right() -> None:
     config = load_team(starter_path()).config
     assert config.name == "starter"
     assert len(config.experts) == 11
+    assert config.planner.adapter == "planner"
     routed = [expert for name, expert in config.experts.items() if name != "general"]
     assert all(expert.description and len(expert.examples) >= 5 and expert.documents for expert in routed)
 

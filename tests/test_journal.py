@@ -378,3 +378,14 @@ def test_a_spoilt_event_is_reported_with_its_run(path: Path) -> None:
         change(path, 'UPDATE events SET payload = \'{"at_s": 0, "kind": "sneezed"}\'')
         with pytest.raises(JournalError, match=r"run 'r': .*unknown kind 'sneezed'"):
             journal.events("r")
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    with Journal(path):
+        pass
+    change(path, "DROP TABLE learned")
+    change(path, "PRAGMA user_version = 1")
+    with Journal(path) as journal:
+        journal.remember("name", {"a": [1.5]})
+        assert journal.recall("name") == {"a": [1.5]}
+        assert journal.recall("another") is None

@@ -43,7 +43,7 @@ class Learned:
         """
         self.journal.remember(f"estimates of {self.team}", self.scheduler.estimates.dump())  # type: ignore[arg-type]
         for name, identity in self.identities.items():
-            if name in self.scheduler.measured:
+            if name in self.scheduler.footprints.measured:
                 model = self.scheduler.models[name]
                 footprint = {"bytes": model.footprint_bytes, "load_s": model.load_s}
                 self.journal.remember(f"footprint of {identity}", footprint)  # type: ignore[arg-type]

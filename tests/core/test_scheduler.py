@@ -439,8 +439,8 @@ def test_a_crash_fails_the_leases_backs_off_and_restarts() -> None:
     bench.add(1, "a")
     bench.add(2, "a")
     bench.loaded("a")
-    assert bench.crashed("a") == [WakeAt(1.0), WakeAt(1.0)]
-    assert bench.add(3, "a") == [WakeAt(1.0)]
+    assert bench.crashed("a") == [WakeAt(1.0)]
+    assert bench.add(3, "a") == []
     assert bench.wake(1.0) == [load("a")]
     assert bench.loaded("a") == [run(1, "a", 2), run(2, "a", 2)]
     assert bench.done(1, 2) == [run(3, "a")]

@@ -80,6 +80,18 @@ async def test_two_specialists_answer_and_the_journal_has_it(starter: Team, data
 
 
 @pytest.mark.timeout(240)
+async def test_the_starter_plans_what_depends_on_what(starter: Team) -> None:
+    plan, assignments, notes = await starter.plan("What is the population of the capital of France?")
+    assert plan.edges == ((1, 2),)
+    assert "capital of France" in plan[1].display
+    assert assignments[1].expert == "geography"
+    assert notes == []
+    plan, _, notes = await starter.plan("What is the capital of France?")
+    assert [step.display for step in plan.steps] == ["What is the capital of France?"]
+    assert notes == []
+
+
+@pytest.mark.timeout(240)
 async def test_the_second_question_finds_the_model_warm_and_a_plan_substitutes(starter: Team) -> None:
     plan = compllm.parse_plan(
         "1. [geography] What is the capital of France?\n2. [geography] Which river flows through #1?"

@@ -30,6 +30,7 @@ class ScaleFigure:
     models: int
     events: int
     events_per_s: float
+    node_us: float
     event_us: float
     scheduler_us: float
     total_s: float
@@ -74,6 +75,7 @@ def measure_scale(
         models,
         result.events,
         result.events / total_s,
+        1e6 * total_s / workload.size,
         event_us,
         1e6 * brain.spent_s / result.events,
         total_s,
@@ -82,17 +84,16 @@ def measure_scale(
 
 def render_scale(figures: Sequence[ScaleFigure]) -> str:
     """Return the figures as a table, a size a line."""
-    head = f"{'nodes':>9}{'events':>10}{'events/s':>11}{'us/event':>10}{'of these scheduler':>20}{'total s':>9}"
+    head = f"{'nodes':>9}{'events':>12}{'us/node':>10}{'us/event':>10}{'of these scheduler':>20}{'total s':>9}"
     lines = (
-        f"{f.nodes:>9,}{f.events:>10,}{f.events_per_s:>11,.0f}{f.event_us:>10.1f}"
-        f"{f.scheduler_us:>20.1f}{f.total_s:>9.1f}"
+        f"{f.nodes:>9,}{f.events:>12,}{f.node_us:>10.1f}{f.event_us:>10.1f}{f.scheduler_us:>20.1f}{f.total_s:>9.1f}"
         for f in figures
     )
     return "\n".join([f"{figures[0].devices:,} devices, {figures[0].models:,} models; CPU time", head, *lines])
 
 
 def plot_scale(path: Path, figures: Sequence[ScaleFigure]) -> None:
-    """Draw the cost of an event over the size; needs matplotlib.
+    """Draw the cost of a node and of an event over the size; needs matplotlib.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -102,9 +103,9 @@ def plot_scale(path: Path, figures: Sequence[ScaleFigure]) -> None:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     nodes = [each.nodes for each in figures]
-    axes.plot(nodes, [each.event_us for each in figures], marker="o", label="simulator and scheduler")
-    axes.plot(nodes, [each.scheduler_us for each in figures], marker="o", label="scheduler")
-    axes.set(xscale="log", xlabel="nodes", ylabel="microseconds of CPU time per event")
+    axes.plot(nodes, [each.node_us for each in figures], marker="o", label="per node")
+    axes.plot(nodes, [each.event_us for each in figures], marker="o", label="per event")
+    axes.set(xscale="log", xlabel="nodes", ylabel="microseconds of CPU time")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     save_figure(figure, path)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from compllm.core.answers import SubAnswer
+from compllm.core.ledger import Reading
 
 DEFAULT_DURATION_S = 1.0
 DEFAULT_TOKENS = 64.0
+DEFAULT_TOKENS_PER_S = 20.0
 # Prompts are read in parallel and so cost less than what is written token by token (Sheng et al. 2024).
 _PROMPT_WEIGHT, _COMPLETION_WEIGHT = 1.0, 2.0
 _REMEMBERED = 32
@@ -89,6 +91,15 @@ class Company:
     computing: float = 1.0
 
 
+def company_between(before: Reading, after: Reading) -> Company | None:
+    """Return the average company between two readings; None where no time has passed."""
+    lasted_s = after.at_s - before.at_s
+    if lasted_s <= 0:
+        return None
+    in_flight = (after.slot_s - before.slot_s) / lasted_s
+    return Company(in_flight, (after.computing_s - before.computing_s) / lasted_s)
+
+
 class Estimates:
     """Learned durations, throughput curves and co-run factors.
 
@@ -113,6 +124,11 @@ class Estimates:
     def tokens(self, expert: str) -> float:
         """Return what an answer of the expert costs its user as a rule."""
         return median(self._tokens[expert]) if expert in self._tokens else DEFAULT_TOKENS
+
+    def load_tokens(self, model: str, load_s: float) -> float:
+        """Return what a load costs the user whose node asked for it: what the model would have written meanwhile."""
+        rate = self.throughput(model).decode.at(1) or DEFAULT_TOKENS_PER_S
+        return _COMPLETION_WEIGHT * rate * load_s
 
     def throughput(self, model: str) -> Throughput:
         """Return what is known of a model's speed."""

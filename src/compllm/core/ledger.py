@@ -86,6 +86,15 @@ class Replica:
         return idle and not self.model.pinned and self.device != REMOTE
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What had been counted at a time: the leases' seconds of a replica, and the computing replicas' of its device."""
+
+    at_s: float = 0.0
+    slot_s: float = 0.0
+    computing_s: float = 0.0
+
+
 class Ledger:
     """Keeps the books of all devices; every change either holds the limits or raises."""
 
@@ -105,6 +114,17 @@ class Ledger:
         """Return the replica of a model in whatever state, or None."""
         return self._replicas.get(model)
 
+    def expect(self, model: str) -> Replica:
+        """Return the replica of a model in whatever state.
+
+        Raises:
+            InvalidTransition: it has none.
+        """
+        replica = self._replicas.get(model)
+        if replica is None:
+            raise InvalidTransition(f"{model} has no replica")
+        return replica
+
     def on(self, device: str) -> Iterable[Replica]:
         """Return all replicas on a device."""
         return self._on[device].values()
@@ -123,7 +143,11 @@ class Ledger:
             return True
         return replica.model.threads <= self.free_cores(replica.device)
 
-    def computing_s(self, device: str, now_s: float) -> float:
+    def read(self, replica: Replica, now_s: float) -> Reading:
+        """Return what was counted of a replica and its device."""
+        return Reading(now_s, replica.count_slots(now_s), self._count_computing(replica.device, now_s))
+
+    def _count_computing(self, device: str, now_s: float) -> float:
         """Return the sum of the seconds in which replicas of the device computed, each counted for itself."""
         sum_s, at_s = self._computing_s[device]
         sum_s += self._computing[device] * (now_s - at_s)
@@ -190,7 +214,7 @@ class Ledger:
         if replica.free_slots < 1 or not self.can_compute(replica):
             raise InvalidTransition(f"{replica.model.name} has no free slot or core for {holder}")
         if not replica.leases:
-            self.computing_s(replica.device, now_s)
+            self._count_computing(replica.device, now_s)
             self._busy_cores[replica.device] += replica.model.threads
             self._computing[replica.device] += 1
         replica.count_slots(now_s)
@@ -220,7 +244,7 @@ class Ledger:
                 raise InvalidTransition(f"{replica.model.name} ({replica.state}) serves {len(replica.leases)} requests")
 
     def _stop_computing(self, replica: Replica, now_s: float) -> None:
-        self.computing_s(replica.device, now_s)
+        self._count_computing(replica.device, now_s)
         self._busy_cores[replica.device] -= replica.model.threads
         self._computing[replica.device] -= 1
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from compllm.core.events import NodeAdded
+from compllm.core.ledger import Reading
 from compllm.core.routing import Candidate
 from compllm.errors import InvalidTransition
 
@@ -36,8 +38,8 @@ class Node:
     `tail_s` is the length of the longest remaining path that begins with this node; `planned_s`, if there is a plan of
     the whole run, the seconds from its start to the end of that plan. `expected_s` is when it may start, as far as can
     be told. `candidates` are the experts still to be tried, the present one first (`reason` says why them); `tries`
-    counts attempts at the present one, `attempt` all of them. `slot_s` and `computing_s` are what its replica and its
-    device had counted when it started. `user`, `priority`, `opened_s` and `deadline_s` are its
+    counts attempts at the present one, `attempt` all of them. `reading` is what its replica and its device had
+    counted when it started. `user`, `priority`, `opened_s` and `deadline_s` are its
     run's.
     """
 
@@ -58,12 +60,28 @@ class Node:
     planned_s: float | None = None
     expected_s: float = 0.0
     started_s: float = 0.0
-    slot_s: float = 0.0
-    computing_s: float = 0.0
+    reading: Reading = field(default_factory=Reading)
     attempt: int = 0
     tries: int = 0
     ready_order: int = 0
     moves: list[tuple[float, NodeState]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, event: NodeAdded, run: Run, duration_s: float, now_s: float) -> Node:
+        """Make the node that joins a run."""
+        return cls(
+            (event.run, event.node),
+            duration_s,
+            event.assignment.candidates,
+            event.final,
+            tuple((event.run, parent) for parent in event.parents),
+            reason=event.assignment.reason,
+            user=run.user,
+            priority=run.priority,
+            opened_s=run.opened_s,
+            deadline_s=run.deadline_s,
+            expected_s=now_s,
+        )
 
     @property
     def model(self) -> str:
@@ -137,14 +155,24 @@ class Run:
 
 
 class NodeGraph:
-    """All open runs; `open_nodes` counts the nodes in them that have not ended."""
+    """All open runs; `open_nodes` counts their nodes that have not ended, `admitted` those runs that are limited."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.open_nodes = 0
+        self.admitted = 0
 
     def __iter__(self) -> Iterator[Node]:
         return (node for run in self.runs.values() for node in run.nodes.values())
+
+    def open(self, run_id: str, now_s: float, user: str, priority: int, deadline_s: float, part_of: str | None) -> None:
+        """Open a run on its own terms, or on those of the open run that it is part of."""
+        run = self.run(run_id, now_s)
+        whole = self.runs.get(part_of) if part_of is not None else None
+        run.user, run.priority = (whole.user, whole.priority) if whole else (user, priority)
+        run.deadline_s = whole.deadline_s if whole else deadline_s
+        run.is_admitted = part_of is None
+        self.admitted += run.is_admitted
 
     def run(self, run_id: str, now_s: float) -> Run:
         """Return an open run, begun now if it is new."""
@@ -218,4 +246,4 @@ class NodeGraph:
 
     def forget(self, run_id: str) -> None:
         """Drop a finished run."""
-        del self.runs[run_id]
+        self.admitted -= self.runs.pop(run_id).is_admitted

@@ -65,9 +65,9 @@ class Placement:
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
         self._put_off: list[tuple[float, int, Place]] = []
+        self._due_s: dict[Place, float] = {}
         self._puts_off = 0
         self.credits = Credits()
-        self.wakes_at_s = -math.inf
 
     # --- what has changed --------------------------------------------------------------------------------------------
 
@@ -103,14 +103,22 @@ class Placement:
             self._note_idle(place, touched)
             if not self._place_wanted(place, touched):
                 self._prefetch(place, touched)
-        self._ask_to_be_woken()
         commands, self._commands = self._commands, []
         return commands
 
     def retry(self, now_s: float) -> None:
         """Look again at what was put off until now."""
-        while self._put_off and self._put_off[0][0] <= now_s:
-            self._affected.setdefault(heapq.heappop(self._put_off)[2], {})
+        while self.next_retry_s() <= now_s:
+            place = heapq.heappop(self._put_off)[2]
+            del self._due_s[place]
+            self._affected.setdefault(place, {})
+
+    def next_retry_s(self) -> float:
+        """Return when something that was put off is to be looked at again; infinity for never."""
+        heap = self._put_off
+        while heap and self._due_s.get(heap[0][2]) != heap[0][0]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else math.inf
 
     def hint(self, model: str, now_s: float) -> list[ev.Command]:
         """Load a model that will probably be needed, if there are bytes that nobody waits for."""
@@ -140,17 +148,13 @@ class Placement:
         starves = self._places.starving(device, model) is not None
         return self._queue.oldest(model) if starves else self._queue.urgent(model)
 
-    def _ask_to_be_woken(self) -> None:
-        """Order one wake for the earliest of what was put off."""
-        again_s = self._put_off[0][0] if self._put_off else math.inf
-        is_pending = self._now_s < self.wakes_at_s <= again_s
-        if again_s < math.inf and not is_pending:
-            self.wakes_at_s = again_s
-            self._commands.append(ev.WakeAt(again_s))
-
     def _put_off_until(self, until_s: float, model: str) -> None:
-        self._puts_off += 1
-        heapq.heappush(self._put_off, (until_s, self._puts_off, self._places.of(model)))
+        """Have the model's place looked at again at a time; the earliest of several is enough."""
+        place = self._places.of(model)
+        if until_s < self._due_s.get(place, math.inf):
+            self._puts_off += 1
+            self._due_s[place] = until_s
+            heapq.heappush(self._put_off, (until_s, self._puts_off, place))
 
     def _place_wanted(self, place: Place, touched: dict[str, None]) -> bool:
         """Place the most urgent absent models; return whether any still waits."""
@@ -200,9 +204,7 @@ class Placement:
     def _crowding(self, device: str, model: Model) -> tuple[bool, float]:
         """Order devices: first those with cores for one more busy model, then the fastest; their order settles ties."""
         busy = sum(
-            r.model.threads
-            for r in self._ledger.on(device)
-            if r.state == "loading" or r.leases or self._queue.waits_for(r.model.name)
+            r.model.threads for r in self._ledger.on(device) if r.state == "loading" or self._demand.of(r.model.name)
         )
         each = self._ledger.devices[device]
         return busy + model.threads > each.cores, -each.speed

@@ -282,7 +282,7 @@ class Pass:
         busy = sum(
             self._models[m].threads
             for m, home in enumerate(self._home)
-            if home == device and (self._running[m] or self._loading[m] or self._ready[m])
+            if home == device and (self._running[m] or self._loading[m] or self._unstarted[m])
         )
         return busy + threads > self._devices[device].cores, -self._devices[device].speed
 

@@ -9,7 +9,7 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,17 +17,19 @@ from typing import Any
 from compllm.core import events as ev
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
+from compllm.core.footprints import Footprints
 from compllm.core.health import Health
 from compllm.core.inspection import check_books, describe
-from compllm.core.learning import Company, Estimates, virtual_tokens
+from compllm.core.learning import Estimates, company_between, virtual_tokens
 from compllm.core.ledger import REMOTE, Device, Ledger, Model, Replica, place_models
-from compllm.core.nodes import Node, NodeGraph, NodeKey, Run
+from compllm.core.nodes import Node, NodeGraph
 from compllm.core.outlook import OutlookPlanner
 from compllm.core.placement import Placement
 from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
 from compllm.core.rules import Rules
 from compllm.core.shares import Shares
+from compllm.core.waking import Waking
 from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
 
 
@@ -74,12 +76,9 @@ class Scheduler:
             self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
         )
         self._health: dict[str, Health] = {name: Health() for name in self.models}
-        self._pinned = [model.name for model in self.models.values() if model.pinned]
-        self._parked: list[tuple[float, NodeKey, Node]] = []
-        self.measured: set[str] = set()
+        self.footprints = Footprints(self.models, self.ledger, self._health)
+        self._waking = Waking()
         self._in_flight = 0
-        self._admitted = 0
-        self._has_grown = False
         self._is_to_plan = False
         self._now_s = 0.0
         self._commands: list[ev.Command] = []
@@ -120,26 +119,24 @@ class Scheduler:
         self._now_s = max(now_s, self._now_s)
         for event in events:
             self._handlers[type(event)](event)
-        self._unpark()
+        for node in self._waking.due(self._now_s):
+            self._make_ready(node)
         if self._is_to_plan:
             self._is_to_plan = False
             self._outlook.plan(self._now_s)
         while (start := self._dispatch.next_start()) is not None:
             self._start(*start)
         self._order(self._placement.decide(self._now_s))
-        is_waiting = self._parked or self._placement.wakes_at_s > self._now_s
-        if len(self.queue) and not (self._in_flight or is_waiting):
-            raise SchedulerStalledError(self.snapshot())
+        if (wake_s := self._waking.order(self._placement.next_retry_s(), self._now_s)) is not None:
+            self._commands.append(ev.WakeAt(wake_s))
+        if len(self.queue) and not (self._in_flight or self._waking):
+            raise SchedulerStalledError(describe(self.graph, self.ledger))
         commands, self._commands = self._commands, []
         return commands
 
     def recall(self, model: str, footprint_bytes: int, load_s: float) -> None:
         """Take over what was measured for an absent model in an earlier life."""
         self._correct(model, footprint_bytes, load_s)
-
-    def snapshot(self) -> str:
-        """Describe every unfinished node and every replica, a line each."""
-        return describe(self.graph, self.ledger)
 
     def check(self) -> None:
         """Assert what must hold between events; O(nodes + replicas), meant for tests.
@@ -152,23 +149,17 @@ class Scheduler:
     # --- runs and nodes ----------------------------------------------------------------------------------------------
 
     def _run_opened(self, event: ev.RunOpened) -> None:
-        whole = self.graph.runs.get(event.part_of) if event.part_of is not None else None
-        if event.part_of is None and self._admitted >= self.rules.max_runs:
-            raise QueueFullError(f"{self._admitted} runs are open, and no more are taken at once; ask again later")
-        run = self.graph.run(event.run, self._now_s)
-        run.is_admitted = event.part_of is None
-        self._admitted += run.is_admitted
-        run.user, run.priority = (whole.user, whole.priority) if whole else (event.user, event.priority)
-        if whole is not None:
-            run.deadline_s = whole.deadline_s
-        elif event.deadline_s is not None:
-            run.deadline_s = event.deadline_s
+        admitted = self.graph.admitted
+        if event.part_of is None and admitted >= self.rules.max_runs:
+            raise QueueFullError(f"{admitted} runs are open, and no more are taken at once; ask again later")
+        deadline_s = math.inf if event.deadline_s is None else event.deadline_s
+        self.graph.open(event.run, self._now_s, event.user, event.priority, deadline_s, event.part_of)
         for model in event.hints:
             self._order(self._placement.hint(model, self._now_s))
 
     def _node_added(self, event: ev.NodeAdded) -> None:
         run = self.graph.run(event.run, self._now_s)
-        node = self._new_node(run, event)
+        node = Node.of(event, run, self._duration_s(event), self._now_s)
         self._expect_models(node)
         self.graph.add(node)
         self._demand.add(node)
@@ -183,23 +174,6 @@ class Scheduler:
             self._parents_ended(node)
         else:
             self._expect(node)
-
-    def _new_node(self, run: Run, event: ev.NodeAdded) -> Node:
-        parents = tuple((event.run, parent) for parent in event.parents)
-        assignment = event.assignment
-        return Node(
-            (event.run, event.node),
-            self._duration_s(event),
-            assignment.candidates,
-            event.final,
-            parents,
-            reason=assignment.reason,
-            user=run.user,
-            priority=run.priority,
-            opened_s=run.opened_s,
-            deadline_s=run.deadline_s,
-            expected_s=self._now_s,
-        )
 
     def _duration_s(self, event: ev.NodeAdded | ev.NodeRouted) -> float:
         if event.duration_s is not None or not event.assignment.candidates:
@@ -235,14 +209,12 @@ class Scheduler:
         """Learn from an answer how long such answers take, and in which company."""
         expert = node.candidates[0].expert
         self.shares.charge(node.user, virtual_tokens(event.answer) - self.estimates.tokens(expert))
-        lasted_s = self._now_s - node.started_s
-        if lasted_s <= 0 or event.answer.elapsed_s <= 0:
-            return
-        replica = self._expect_replica(node.model)
-        in_flight = (replica.count_slots(self._now_s) - node.slot_s) / lasted_s
-        computing = (self.ledger.computing_s(replica.device, self._now_s) - node.computing_s) / lasted_s
-        answer = replace(event.answer, expert=expert)
-        self.estimates.learn(node.model, replica.device, answer, Company(in_flight, computing), replica.model.curve)
+        replica = self.ledger.expect(node.model)
+        company = company_between(node.reading, self.ledger.read(replica, self._now_s))
+        if company is not None and event.answer.elapsed_s > 0:
+            speed = self.ledger.devices[replica.device].speed if replica.device != REMOTE else 1.0
+            answer = replace(event.answer, expert=expert, elapsed_s=event.answer.elapsed_s * speed)
+            self.estimates.learn(node.model, replica.device, answer, company, replica.model.curve)
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
         if node := self._attempted(event):
@@ -310,14 +282,7 @@ class Scheduler:
 
     def _park(self, node: Node, until_s: float) -> None:
         node.move("parked", self._now_s)
-        heapq.heappush(self._parked, (until_s, node.key, node))
-        self._commands.append(ev.WakeAt(until_s))
-
-    def _unpark(self) -> None:
-        while self._parked and (self._parked[0][0] <= self._now_s or self._parked[0][2].state != "parked"):
-            node = heapq.heappop(self._parked)[2]
-            if node.state == "parked":
-                self._make_ready(node)
+        self._waking.park(node, until_s)
 
     def _leave_queue(self, node: Node) -> None:
         if node.state != "ready":
@@ -379,23 +344,25 @@ class Scheduler:
         run = self.graph.runs.get(run_id)
         if run is not None and run.finished:
             self.graph.forget(run_id)
-            self._admitted -= run.is_admitted
             self._commands.append(ev.FinishRun(run_id))
 
     # --- replicas ----------------------------------------------------------------------------------------------------
 
     def _model_loaded(self, event: ev.ModelLoaded) -> None:
-        replica = self._expect_replica(event.model)
+        replica = self.ledger.expect(event.model)
         self._in_flight -= 1
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
         self._correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
         replica.model = self.models[event.model]
+        if replica.owed_to is not None:
+            asker = self.graph.node(*replica.owed_to)  # type: ignore[misc]
+            self.shares.charge(asker.user, self.estimates.load_tokens(event.model, event.load_s))
         if not fits:
             self._order([self._placement.evict(replica, overrun=True)])
         self._touch(replica.device, event.model)
 
     def _model_load_failed(self, event: ev.ModelLoadFailed) -> None:
-        replica = self._expect_replica(event.model)
+        replica = self.ledger.expect(event.model)
         self._in_flight -= 1
         self.ledger.release(replica, self._now_s)
         self._touch(replica.device, event.model)
@@ -405,7 +372,7 @@ class Scheduler:
         self._note_failure(event.model, event.reason, retryable=event.retryable)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
-        replica = self._expect_replica(event.model)
+        replica = self.ledger.expect(event.model)
         self.ledger.release(replica, self._now_s)
         self._in_flight -= 1
         self._touch(replica.device, event.model)
@@ -423,12 +390,6 @@ class Scheduler:
         for key in holders:
             self._attempt_failed(self.graph.node(*key), event.reason, retryable=True)  # type: ignore[misc]
 
-    def _expect_replica(self, model: str) -> Replica:
-        replica = self.ledger.get(model)
-        if replica is None:
-            raise InvalidTransition(f"{model} has no replica")
-        return replica
-
     def _note_failure(self, model: str, reason: str, *, retryable: bool) -> None:
         """Leave a model alone for a while, or give it up; its ready nodes wait or go to their next expert."""
         self._health[model].note_failure(self.rules.backoff, reason, self._now_s, retryable=retryable)
@@ -441,36 +402,22 @@ class Scheduler:
 
     def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
         """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
-        self.measured.add(name)
-        grown = footprint_bytes > self.models[name].footprint_bytes
-        self._has_grown = self._has_grown or grown
-        self.models[name] = replace(self.models[name], footprint_bytes=footprint_bytes, load_s=load_s)
-        if grown:
-            for each in list(self.queue.models()) if self.models[name].pinned else (name,):
-                self._give_up_if_hopeless(each)
+        if self.footprints.correct(name, footprint_bytes, load_s):
+            for each in list(self.queue.models()) if self.models[name].pinned else [name]:
+                if self.footprints.is_hopeless(each):
+                    self._give_up_model(each)
 
-    def _give_up_if_hopeless(self, name: str) -> bool:
-        """Give an absent model up for good if it turned out too large; its ready nodes go to their next expert."""
-        model = self.models[name]
-        rooms = (self._room_bytes(device, model) for device in model.devices)
-        if self.ledger.get(name) is not None or any(model.footprint_bytes <= room_bytes for room_bytes in rooms):
-            return False
-        need_bytes = model.footprint_bytes
+    def _give_up_model(self, name: str) -> None:
+        """Never load a model again; its ready nodes go to their next expert."""
+        need_bytes = self.models[name].footprint_bytes
         self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
         self._requeue(name)
-        return True
-
-    def _room_bytes(self, device: str, model: Model) -> int:
-        """Return what a model could have on a device when only pinned models are beside it."""
-        pinned = (self.models[name] for name in self._pinned if name != model.name)
-        kept = (m for m in pinned if device in m.devices and not self._health[m.name].given_up)
-        return self.ledger.devices[device].capacity_bytes - sum(m.footprint_bytes for m in kept)
 
     def _may_load(self, model: str) -> bool:
         return self._health[model].rests_until_s <= self._now_s
 
     def _release(self, node: Node) -> None:
-        replica = self._expect_replica(node.model)
+        replica = self.ledger.expect(node.model)
         self.ledger.end_lease(replica, node.key, self._now_s)
         self._in_flight -= 1
         self._touch(replica.device, node.model)
@@ -486,7 +433,9 @@ class Scheduler:
         replica = self.ledger.get(model)
         if replica is not None:
             self._touch(replica.device, model)
-        elif not (self._has_grown and self._give_up_if_hopeless(model)):
+        elif self.footprints.have_grown and self.footprints.is_hopeless(model):
+            self._give_up_model(model)
+        else:
             self._placement.want(model)
 
     def _expect(self, node: Node) -> None:
@@ -528,8 +477,7 @@ class Scheduler:
         node.started_s = self._now_s
         self._places.note_start(node, replica.device)
         self.ledger.lease(replica, node.key, self._now_s)
-        node.slot_s = replica.slot_s
-        node.computing_s = self.ledger.computing_s(replica.device, self._now_s)
+        node.reading = self.ledger.read(replica, self._now_s)
         self._placement.credits.note_use(node.model, replica.model.load_s, replica.bytes)
         self._in_flight += 1
         expert = node.candidates[0].expert
@@ -543,9 +491,6 @@ class Scheduler:
             self._commands.append(command)
 
     def _woken(self, _event: ev.Woken) -> None:
-        """Ask again when the clock was early; else the time itself is the news."""
-        if self._parked and self._parked[0][0] > self._now_s:
-            self._commands.append(ev.WakeAt(self._parked[0][0]))
-        if self._placement.wakes_at_s > self._now_s:
-            self._commands.append(ev.WakeAt(self._placement.wakes_at_s))
+        """Take one ordered wake as answered, even if the clock was early: it is ordered again then."""
+        self._waking.answered()
         self._placement.retry(self._now_s)

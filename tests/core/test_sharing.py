@@ -1,0 +1,126 @@
+"""Users, priorities, deadlines and admission, as the scheduler honours them."""
+
+from __future__ import annotations
+
+import pytest
+
+from compllm.core import events as ev
+from compllm.core.answers import SubAnswer
+from compllm.core.events import FinishRun, GiveUpNode
+from compllm.core.ledger import Model
+from compllm.core.rules import Rules
+from compllm.errors import QueueFullError
+from tests.core.test_scheduler import Bench, local, run
+
+
+def open_run(bench: Bench, name: str, user: str = "", priority: int = 0, deadline_s: float | None = None) -> None:
+    bench.send(ev.RunOpened(name, user, priority, deadline_s))
+
+
+def order_of(bench: Bench, running: tuple[str, int], count: int, tokens: dict[str, int]) -> list[str]:
+    """Complete what runs, one after another; return whose runs were served."""
+    served = []
+    for _ in range(count):
+        name, node = running
+        answer = SubAnswer("yes", "e", "m", (), 0, tokens[name], 0.1, 1.0)
+        commands = bench.send(ev.NodeCompleted(name, node, answer))
+        started = [c for c in commands if isinstance(c, ev.RunNode)]
+        if not started:
+            break
+        running = (started[0].run, started[0].node)
+        served.append(running[0])
+    return served
+
+
+def test_a_user_who_asks_for_much_does_not_delay_one_who_asks_for_little() -> None:
+    bench = Bench(Model("far", slots=1))
+    open_run(bench, "many", "greedy")
+    for node in range(1, 21):
+        bench.add(node, "far", run="many")
+    open_run(bench, "few", "modest")
+    for node in (1, 2):
+        bench.add(node, "far", run="few")
+    assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["few", "many", "few", "many"]
+
+
+def test_shares_are_by_tokens_and_not_by_nodes() -> None:
+    """An answer of `long` costs four times one of `short`, so `short` gets about four for each."""
+    bench = Bench(Model("far", slots=1))
+    for name in ("long", "short"):
+        open_run(bench, name, name)
+    for node in range(1, 101):
+        bench.add(node, "far", run="long")
+        bench.add(node, "far", run="short")
+    served = order_of(bench, ("long", 1), 60, {"long": 200, "short": 50})
+    assert 3.0 < served[10:].count("short") / served[10:].count("long") < 5.0
+
+
+def test_a_load_is_charged_to_the_user_whose_node_asked_for_it() -> None:
+    bench = Bench(local("a"))
+    open_run(bench, "r", "asker")
+    bench.add(1, "a")
+    bench.send(ev.ModelLoaded("a", "cpu", 4, 3.0))
+    default = bench.scheduler.estimates.tokens("expert-a")
+    assert bench.scheduler.shares.spent("asker") == bench.scheduler.estimates.load_tokens("a", 3.0) + default
+
+
+def test_a_higher_priority_goes_first_whoever_asks() -> None:
+    bench = Bench(Model("far", slots=1))
+    open_run(bench, "normal", "u")
+    bench.add(1, "far", run="normal", s=9.0)
+    bench.add(2, "far", run="normal", s=9.0)
+    open_run(bench, "urgent", "u", priority=1)
+    bench.add(1, "far", run="urgent", s=0.1)
+    assert bench.done(1, run="normal") == [run(1, "far", of="urgent", device="remote")]
+
+
+def test_a_node_that_cannot_end_before_the_deadline_is_not_started() -> None:
+    bench = Bench(Model("far", slots=1))
+    bench.add(1, "far", run="teacher")
+    bench.now_s = 5.0
+    answer = SubAnswer("yes", "e", "m", (), 10, 10, 0.1, 5.0)
+    bench.send(ev.NodeCompleted("teacher", 1, answer))  # such answers take five seconds
+    bench.send(ev.PlanClosed("teacher"))
+    open_run(bench, "late", deadline_s=8.0)
+    reason = "it can no longer be answered before the deadline"
+    assert bench.add(1, "far", run="late") == [GiveUpNode("late", 1, reason)]
+    open_run(bench, "early", deadline_s=11.0)
+    assert bench.add(1, "far", run="early") == [run(1, "far", of="early", device="remote")]
+
+
+def test_more_runs_than_allowed_are_refused_and_nothing_changes() -> None:
+    bench = Bench(Model("far"), rules=Rules(max_runs=1))
+    open_run(bench, "r")
+    with pytest.raises(QueueFullError, match="1 runs are open, and no more are taken at once; ask again later"):
+        open_run(bench, "s")
+    bench.send(ev.RunOpened("r:planner", part_of="r"))  # work for an open run is never refused
+    bench.send(ev.PlanClosed("r:planner"))
+    assert bench.close("r") == [FinishRun("r")]
+    open_run(bench, "s")
+
+
+def test_work_for_a_run_inherits_its_terms() -> None:
+    bench = Bench(Model("far"))
+    bench.send(ev.RunOpened("r", "ann", 3, 7.0))
+    bench.send(ev.RunOpened("r:planner", part_of="r"))
+    part = bench.scheduler.graph.runs["r:planner"]
+    assert (part.user, part.priority, part.deadline_s) == ("ann", 3, 7.0)
+
+
+def test_a_batch_that_is_known_not_to_gain_is_not_filled() -> None:
+    bench = Bench(Model("a", 4, slots=3, devices=("cpu",), curve=(1.0, 1.6, 1.6)))
+    for node in (1, 2, 3):
+        bench.add(node, "a")
+    assert bench.loaded("a") == [run(1, "a"), run(2, "a")]
+    assert bench.done(1) == [run(3, "a")]
+
+
+def test_models_that_disturb_each_other_take_turns() -> None:
+    """Two computing replicas leave each 40 % of its speed: side by side they get less done than one."""
+    bench = Bench(local("a", slots=2), local("b", slots=2), cores=4)
+    bench.scheduler.estimates.restore({"corun": {"cpu": [2, 0.4]}})
+    for name in "ab":
+        bench.add(1, name, run=name)
+    bench.loaded("a")
+    assert bench.loaded("b") == []
+    assert bench.done(1, run="a") == [run(1, "b", of="b")]
