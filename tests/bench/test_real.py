@@ -58,7 +58,18 @@ async def test_the_same_queries_are_answered_in_all_ways() -> None:
 
 
 def test_figures_are_ratios_of_the_same_work() -> None:
-    figures = Composition(4, 24, 10.0, 15.0, 60.0, naive_ended=False, predicted_s=8.0, equal=24)
+    figures = Composition(
+        4,
+        24,
+        10.0,
+        15.0,
+        60.0,
+        naive_ended=False,
+        predicted_s=8.0,
+        over_sequential=1.5,
+        prediction_error=0.2,
+        equal=24,
+    )
     assert figures.over_sequential == pytest.approx(1.5)
     assert figures.over_naive == pytest.approx(6.0)
     assert replace(figures, naive_s=None).over_naive is None

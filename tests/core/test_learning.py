@@ -60,6 +60,12 @@ def test_a_batch_of_four_teaches_its_speedup_and_does_not_spoil_the_duration_alo
     assert estimates.throughput("m").predict_s(100, 41, 4) == pytest.approx(2.5)
 
 
+def test_a_batch_is_never_learned_to_get_less_done_than_a_smaller_one() -> None:
+    """Pauses while others' prompts are read make a full batch look slow."""
+    estimates = learned((answer(1.5), ALONE), (answer(1.5), Company(2.0, 1.0)), (answer(40.0), IN_FOUR))
+    assert estimates.speedup("m", 2) == estimates.speedup("m", 4) == pytest.approx(2.0)
+
+
 def test_computing_neighbours_teach_the_co_run_factor() -> None:
     estimates = learned((answer(1.5), ALONE), (answer(3.0), Company(1.0, 2.0)))
     assert estimates.corun("cpu", 2) == pytest.approx(0.5)

@@ -7,6 +7,7 @@ whose threads wait as the runtime has them wait by default; those of our workers
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
 
 _DEVICE = "cpu"
-_SLOTS = 4
+_SLOTS, _CONTEXT_TOKENS = 8, 1024
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 _NAIVE_PATIENCE = 6.0
 # Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
@@ -158,7 +159,10 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
     device, cache_dir = DeviceConfig(), load_settings().cache_dir
     cores = device.core_count
     backends = {
-        f"model{n}": EmbeddedBackend(None, threads=cores, slots=_SLOTS, cache_dir=cache_dir) for n in range(count)
+        f"model{n}": EmbeddedBackend(
+            None, threads=cores, slots=_SLOTS, context_tokens=_CONTEXT_TOKENS, cache_dir=cache_dir
+        )
+        for n in range(count)
     }
     models = tuple(
         Model(
@@ -176,6 +180,7 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
 class Composition:
     """Seconds for the same queries on so many models, dispatched in three ways, and what was predicted for ours.
 
+    Medians over repeats; the ratios are medians of the ratios within each repeat, as the machine's speed changes.
     `naive_s` is None when that was not measured; `naive_ended` says whether it ended within the patience that it was
     given, else `naive_s` is that patience.
     `equal` counts the answers that are the same composed and one after another.
@@ -188,30 +193,27 @@ class Composition:
     naive_s: float | None
     naive_ended: bool
     predicted_s: float
+    over_sequential: float
+    prediction_error: float
     equal: int
-
-    @property
-    def over_sequential(self) -> float:
-        """How many times faster than one after another."""
-        return self.sequential_s / self.composed_s
 
     @property
     def over_naive(self) -> float | None:
         """How many times faster than all at once."""
         return None if self.naive_s is None else self.naive_s / self.composed_s
 
-    @property
-    def prediction_error(self) -> float:
-        """By what share the prediction missed."""
-        return abs(self.predicted_s - self.composed_s) / self.composed_s
-
 
 async def measure_composition(
-    models: int, queries: int = 24, *, naive: bool = False, build: Callable[[int], WorkerTeam] = worker_team
+    models: int,
+    queries: int = 24,
+    *,
+    repeats: int = 3,
+    naive: bool = False,
+    build: Callable[[int], WorkerTeam] = worker_team,
 ) -> Composition:
-    """Answer the queries in each way, warm; what is learned before predicts the composed pass that is measured.
+    """Answer the queries in each way, warm and in turn; what was learned before a composed pass predicts it.
 
-    `naive` says whether all at once is measured too, which takes long on several models.
+    `naive` says whether all at once is measured too, once, which takes long on several models.
 
     Raises:
         ConfigError: the runtime or the bundled model is not installed.
@@ -220,20 +222,48 @@ async def measure_composition(
     scheduler = Scheduler(team.models, [team.device])
     async with Executor(scheduler, team.backends) as executor:
         await ask_composed(executor, "warm", asked, models)
-        apart: dict[int, SubAnswer] = {}
-        began_s = time.monotonic()
-        for query in asked:
-            apart |= await ask_composed(executor, f"apart{query.number}", [query], models)
-        sequential_s = time.monotonic() - began_s
-        predicted = predicted_s(scheduler, team, asked)
-        began_s = time.monotonic()
-        composed = await ask_composed(executor, "composed", asked, models)
-        composed_s = time.monotonic() - began_s
+        passes = [await _pass(executor, scheduler, team, asked, number) for number in range(repeats)]
+    composed_s = statistics.median(each.composed_s for each in passes)
     naive_s, ended = None, False
     if naive:
         naive_s, ended = await _naive(build(models), asked, _NAIVE_PATIENCE * composed_s)
-    equal = sum(answer.text == apart[number].text for number, answer in composed.items())
-    return Composition(models, queries, composed_s, sequential_s, naive_s, ended, predicted, equal)
+    return Composition(
+        models,
+        queries,
+        composed_s,
+        statistics.median(each.sequential_s for each in passes),
+        naive_s,
+        ended,
+        statistics.median(each.predicted_s for each in passes),
+        statistics.median(each.sequential_s / each.composed_s for each in passes),
+        statistics.median(abs(each.predicted_s / each.composed_s - 1) for each in passes),
+        min(each.equal for each in passes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    sequential_s: float
+    predicted_s: float
+    composed_s: float
+    equal: int
+
+
+async def _pass(
+    executor: Executor, scheduler: Scheduler, team: WorkerTeam, asked: Sequence[Query], number: int
+) -> _Pass:
+    """Ask everything one after another, predict, and ask it composed."""
+    models, apart = len(team.models), dict[int, SubAnswer]()
+    began_s = time.monotonic()
+    for query in asked:
+        apart |= await ask_composed(executor, f"apart{number}.{query.number}", [query], models)
+    sequential_s = time.monotonic() - began_s
+    predicted = predicted_s(scheduler, team, asked)
+    began_s = time.monotonic()
+    composed = await ask_composed(executor, f"composed{number}", asked, models)
+    composed_s = time.monotonic() - began_s
+    equal = sum(answer.text == apart[query].text for query, answer in composed.items())
+    return _Pass(sequential_s, predicted, composed_s, equal)
 
 
 async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) -> tuple[float, bool]:

@@ -11,8 +11,9 @@ from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
 from compllm.core.shares import Shares
 
-# A start must raise what the device gets done by more than this, in requests served as if alone.
-_LEAST_GAIN = 0.02
+# A start must not lower what the device gets done by more than this, in requests served as if alone. Measurements are
+# too noisy to hold a node back for less.
+_LARGEST_LOSS = 0.1
 _GAIN_DECIMALS = 1
 
 
@@ -70,7 +71,7 @@ class Dispatch:
         if node is None:
             return None
         gain = self._gain(replica)
-        if gain <= _LEAST_GAIN and not self._places.has_starved(node):
+        if gain < -_LARGEST_LOSS and not self._places.has_starved(node):
             return None
         spent = self._shares.spent(node.user)
         rounded = -round(gain, _GAIN_DECIMALS)

@@ -149,10 +149,15 @@ class Estimates:
             self._learn_corun(model, device, answer, in_flight, computing)
 
     def speedup(self, model: str, in_flight: int, curve: tuple[float, ...] = ()) -> float:
-        """Return what this many requests get done on a replica, relative to one: at most `in_flight`."""
+        """Return what this many requests get done on a replica, relative to one: at most `in_flight`.
+
+        Never less than fewer of them: a full batch also waits while others' prompts are read, which must not look as
+        if smaller batches were better.
+        """
         known = self._throughput.get(model)
         if known is not None and 1 in known.decode.by_count and in_flight in known.decode.by_count:
-            return min(in_flight, in_flight * known.decode.by_count[in_flight] / known.decode.by_count[1])
+            seen = ((n, rate) for n, rate in known.decode.by_count.items() if n <= in_flight)
+            return min(in_flight, max(n * rate for n, rate in seen) / known.decode.by_count[1])
         return curve[in_flight - 1] if 0 < in_flight <= len(curve) else float(in_flight)
 
     def corun(self, device: str, computing: int) -> float:
