@@ -32,7 +32,7 @@ from compllm.experts.embedded.backend import EmbeddedBackend
 _DEVICE = "cpu"
 _SLOTS, _CONTEXT_TOKENS = 8, 1024
 _WAIT_POLICY = "OMP_WAIT_POLICY"
-_NAIVE_PATIENCE = 12.0
+_NAIVE_PATIENCE = 6.0
 # Kinds of sub-queries: sentences of the passage that is read first (none for a plain question), and tokens to write.
 _KINDS: Mapping[str, tuple[int, int]] = {"brief": (0, 16), "essay": (0, 96), "lookup": (5, 16), "summary": (5, 64)}
 _TOPICS = (
