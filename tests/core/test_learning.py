@@ -66,6 +66,12 @@ def test_a_batch_is_never_learned_to_get_less_done_than_a_smaller_one() -> None:
     assert estimates.speedup("m", 2) == estimates.speedup("m", 4) == pytest.approx(2.0)
 
 
+def test_the_curve_between_counts_that_were_seen_lies_between_them() -> None:
+    estimates = learned((answer(1.5), ALONE), (answer(2.5), IN_FOUR))
+    assert 1.0 < estimates.speedup("m", 2) < estimates.speedup("m", 3) <= estimates.speedup("m", 4)
+    assert estimates.speedup("m", 5, (1.0, 1.0, 1.0, 1.0, 3.0)) == 3.0  # beyond what was seen, the model's own
+
+
 def test_computing_neighbours_teach_the_co_run_factor() -> None:
     estimates = learned((answer(1.5), ALONE), (answer(3.0), Company(1.0, 2.0)))
     assert estimates.corun("cpu", 2) == pytest.approx(0.5)

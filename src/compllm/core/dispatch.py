@@ -91,11 +91,11 @@ class Dispatch:
     def _gain(self, replica: Replica) -> float:
         """Return by how much one more request on the replica raises what its device gets done.
 
-        In requests served as if alone: filling a batch brings what the model's curve says, one more computing replica
-        what the device's co-run factor leaves, less what it takes from the others.
+        In requests served as if alone: filling a batch brings what the model's curve says and never harms, one more
+        computing replica what the device's co-run factor leaves, less what it takes from the others.
         """
         in_flight = len(replica.leases)
-        own = self._speedup(replica, in_flight + 1) - self._speedup(replica, in_flight)
+        own = max(0.0, self._speedup(replica, in_flight + 1) - self._speedup(replica, in_flight))
         if replica.device == REMOTE:
             return own
         others = [r for r in self._ledger.on(replica.device) if r.leases and r is not replica]

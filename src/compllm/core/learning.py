@@ -155,10 +155,10 @@ class Estimates:
         if smaller batches were better.
         """
         known = self._throughput.get(model)
-        if known is not None and 1 in known.decode.by_count and in_flight in known.decode.by_count:
-            seen = ((n, rate) for n, rate in known.decode.by_count.items() if n <= in_flight)
-            return min(in_flight, max(n * rate for n, rate in seen) / known.decode.by_count[1])
-        return curve[in_flight - 1] if 0 < in_flight <= len(curve) else float(in_flight)
+        if known is None or 1 not in known.decode.by_count or in_flight > max(known.decode.by_count):
+            return curve[in_flight - 1] if 0 < in_flight <= len(curve) else float(in_flight)
+        done = max(count * (known.decode.at(count) or 0.0) for count in range(1, in_flight + 1))
+        return min(in_flight, done / known.decode.by_count[1])
 
     def corun(self, device: str, computing: int) -> float:
         """Return the share of its speed that each of this many computing replicas keeps; 1 while nothing is known."""
