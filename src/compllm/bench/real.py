@@ -1,7 +1,7 @@
 """What scheduling is worth on real worker processes: mixed sub-queries composed, one after another, and all at once.
 
 The models are the bundled weights in workers of their own, warm. Naive dispatch sends every request at once to servers
-whose threads wait as the runtime has them wait by default; those of our workers sleep.
+whose threads wait actively for each other; those of our workers sleep.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) 
         await ask_model(team.backends[model], query, ev.RunNode("naive", query.number, query.kind, model, _DEVICE, 1))
 
     try:
-        with _default_waiting():
+        with _active_waiting():
             for backend in team.backends.values():
                 await backend.load()
         began_s = time.monotonic()
@@ -299,8 +299,8 @@ async def _all_at_once(ask: Callable[[Query], Coroutine[Any, Any, None]], querie
 
 
 @contextmanager
-def _default_waiting() -> Iterator[None]:
-    """Let workers that start meanwhile wait as OpenMP's runtime does by default, for a while actively."""
+def _active_waiting() -> Iterator[None]:
+    """Let the threads of workers that start meanwhile spin while they wait for each other."""
     before = os.environ.get(_WAIT_POLICY)
     os.environ[_WAIT_POLICY] = "active"
     try:
