@@ -53,7 +53,7 @@ adapter: $(VENV)/.train
 	$(BIN)/python -m training.verify $(CHECKPOINTS) $(NAME).gguf $(HELDOUT)
 
 $(VENV)/.train: pyproject.toml $(VENV)/.embedded
-	$(BIN)/pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu --editable '.[embedded,train]'
+	$(BIN)/pip install --quiet --editable '.[embedded,train]'
 	@touch $@
 
 clean:

@@ -161,7 +161,7 @@ class _Builder:
 def solve(instance: Instance, *, known_s: float | None = None, limit_s: float = 600.0, workers: int = 2) -> Solution:
     """Return a shortest schedule; `known_s` is the makespan of some schedule, which narrows the search.
 
-    Exponential in the number of nodes; some seconds at most for a dozen.
+    Exponential in the number of nodes; up to some minutes for a dozen.
 
     Raises:
         ConfigError: OR-tools is not installed.
