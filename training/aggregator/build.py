@@ -2,7 +2,7 @@
 
     python -m training.aggregator.build --out rows.jsonl --heldout rows.heldout.jsonl --questions aggregate.jsonl DATA
 
-DATA is the folder with expert_qa and documents (see DATA_READER.md). The same data give the same rows.
+DATA is the folder with expert_qa and documents (see DATA.md). The same data give the same rows.
 """
 
 from __future__ import annotations

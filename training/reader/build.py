@@ -2,7 +2,7 @@
 
     python -m training.reader.build --out rows.jsonl --heldout rows.heldout.jsonl --questions read.jsonl DATA
 
-DATA is the folder with expert_qa, documents and decomposition (see DATA_READER.md). The same data give the same rows.
+DATA is the folder with expert_qa, documents and decomposition (see DATA.md). The same data give the same rows.
 """
 
 from __future__ import annotations
