@@ -212,11 +212,11 @@ async def measure_composition(
     models: int,
     queries: int = 24,
     *,
-    repeats: int = 3,
+    repeats: int = 2,
     naive: bool = False,
     build: Callable[[int], WorkerTeam] = worker_team,
 ) -> Composition:
-    """Answer the queries in each way, warm and in turn; what was learned before a composed pass predicts it.
+    """Answer the queries in each way, in turn; what was learned since a rehearsal predicts each composed pass.
 
     `naive` says whether all at once is measured too, once, which takes long on several models.
 
@@ -227,7 +227,8 @@ async def measure_composition(
     scheduler = Scheduler(team.models, [team.device])
     async with Executor(scheduler, team.backends) as executor:
         await ask_composed(executor, "warm", asked, models)
-        passes = [await _pass(executor, scheduler, team, asked, number) for number in range(repeats)]
+        await _pass(executor, scheduler, team, asked, 0)
+        passes = [await _pass(executor, scheduler, team, asked, number) for number in range(1, repeats + 1)]
     composed_s = statistics.median(each.composed_s for each in passes)
     naive_s, ended = None, False
     if naive:
@@ -315,7 +316,9 @@ def predicted_s(scheduler: Scheduler, team: WorkerTeam, queries: Sequence[Query]
     """Return when the scheduler would be done, by simulating it with what it has learned; every model is loaded."""
     learned, count = scheduler.estimates, len(team.models)
     models = tuple(replace(model, load_s=0.0) for model in team.models)
-    curves = {model.name: [learned.speedup(model.name, n + 1) for n in range(model.slots)] for model in models}
+    curves = {
+        model.name: [learned.speedup(model.name, n + 1, model.curve) for n in range(model.slots)] for model in models
+    }
     co_run = {_DEVICE: [learned.corun(_DEVICE, n + 1) for n in range(count)]}
     nodes = (_work_node(query, count, learned.duration_s(query.expert(count))) for query in queries)
     brain = Scheduler(models, [team.device], estimates=deepcopy(learned))
