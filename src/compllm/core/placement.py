@@ -122,12 +122,12 @@ class Placement:
 
     def hint(self, model: str, now_s: float) -> list[ev.Command]:
         """Load a model that will probably be needed, if there are bytes that nobody waits for."""
+        self._now_s = now_s
         place = self._places.of(model)
         waiting = self._of(place)
         if place.devices and self._ledger.get(model) is None and not self._next_wanted(waiting):
             self._load_into_free_bytes(self._models[model], self._devices(place, {}), None)
         commands, self._commands = self._commands, []
-        self._now_s = now_s
         return commands
 
     def evict(self, replica: Replica, *, overrun: bool = False) -> ev.Command:
