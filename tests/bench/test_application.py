@@ -21,7 +21,7 @@ from compllm.bench.application import (
     watched_memory,
 )
 from compllm.core.answers import SubAnswer
-from compllm.core.events import ModelLoaded, NodeCompleted, RunCompleted, RunFailed, Stamped
+from compllm.core.events import Event, ModelLoaded, NodeCompleted, RunCompleted, RunFailed, Stamped
 from compllm.errors import ConfigError
 from tests.cli.conftest import Invoke, Serve, folder, invoke, serve
 from tests.experts import misbehaving as bad
@@ -71,7 +71,8 @@ def test_a_load_that_two_runs_saw_counts_once() -> None:
 
 def test_an_outcome_is_read_from_the_events_of_a_run() -> None:
     steps = [NodeCompleted("r", node, SubAnswer("x", expert, "m")) for node, expert in enumerate(("hr", "it", "hr"), 1)]
-    events = [Stamped(float(at), event) for at, event in enumerate([LOAD, *steps, RunCompleted("r", "28 days")])]
+    seen: list[Event] = [LOAD, *steps, RunCompleted("r", "28 days")]
+    events = [Stamped(float(at), event) for at, event in enumerate(seen)]
     assert outcome(QUESTION, events) == Outcome(QUESTION, "28 days", ("hr", "it"), (LOAD,), 4.0)
     assert outcome(QUESTION, [Stamped(2.0, RunFailed("r", "no"))]) == Outcome(QUESTION, "", (), (), 2.0)
     assert question_figures(outcome(QUESTION, events))["parts_kept"] == 1

@@ -87,7 +87,7 @@ class Memory:
 
 @contextmanager
 def watched_memory(root: psutil.Process | None = None, period_s: float = _SAMPLE_S) -> Iterator[Memory]:
-    """Sample the memory of a process (this one if none is named) and all below it, in a thread, until the context ends."""
+    """Sample, in a thread, what a process (this one if none is named) and all below it hold, until the context ends."""
     memory, over = Memory(root or psutil.Process()), Event()
 
     def watch() -> None:
