@@ -32,8 +32,8 @@ WITHOUT_MODEL_BYTES = 150_000_000
 CHOSEN = {
     "business": ("finance-purchases", "two-leave-budget", "bridge-parental"),
     "medicine": ("endo-thyroid", "two-palpitations", "three-tests"),
-    "education": ("literature-hard-times", "two-waterloo-austen", "bridge-dickens"),
-    "edge": ("navigation-pass", "two-star-ukulele", "music-octave"),
+    "education": ("literature-hard-times", "three-coal", "bridge-dickens"),
+    "edge": ("navigation-pass", "two-star-ukulele", "music-jazz"),
 }
 
 
