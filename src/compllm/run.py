@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -21,8 +21,9 @@ from compllm.core.plan import Plan, SubQuery
 from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
 from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
-from compllm.executor import Executor
+from compllm.executor import Executor, Observer
 from compllm.experts.expert import Expert
+from compllm.experts.metered import Metered, Usage
 from compllm.planner.base import Note, Planner, whole_question
 
 # The share of a run's time after which a plan that is still being written is cut off.
@@ -30,6 +31,8 @@ _PLANNING_SHARE = 0.5
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
 _JOINED = JoinedAggregator()
+# Of the experts for the whole question, so many are likely to get a part of it.
+_LIKELY_EXPERTS = 2
 
 
 Route: TypeAlias = Callable[[str, str | None], Awaitable[Assignment]]
@@ -49,7 +52,11 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a run is made with: the parts of a team."""
+    """What a run is made with: the parts of a team.
+
+    `usage` counts what its planner and aggregator take, too. `looks_ahead`: the plan takes a while, so the models of
+    those who would get the whole question are loaded meanwhile, where there is room.
+    """
 
     team: str
     planner: Planner
@@ -59,6 +66,9 @@ class Stages:
     aggregator: Aggregator
     deadline_s: float
     journal: Recorder
+    observers: Sequence[Observer] = ()
+    usage: Usage = field(default_factory=Usage)
+    looks_ahead: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +121,7 @@ class Run:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
         deadline_s = anyio.current_time() + self.stages.deadline_s
         with self._send:
-            self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name))
+            self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
             in_time = await self._execute(deadline_s)
             with self._writing:
                 ending = await self._conclude(deadline_s, in_time=in_time)
@@ -151,6 +161,8 @@ class Run:
     async def _plan(self) -> None:
         """Add the planner's steps; one that fails, or takes more than its share of the time, costs no question."""
         budget_s = self.stages.deadline_s * _PLANNING_SHARE
+        if self.stages.looks_ahead:
+            self.stages.executor.tasks.start_soon(self._look_ahead)
         try:
             with anyio.move_on_after(budget_s) as budget:
                 await self._take_steps()
@@ -163,6 +175,12 @@ class Run:
             await self._add(whole_question(self.question, self._steps))
         if self._is_going_on() and not self._is_closed:
             self.stages.executor.dispatch(ev.PlanClosed(self.id))
+
+    async def _look_ahead(self) -> None:
+        likely = (await self._route(self.question, None)).candidates[:_LIKELY_EXPERTS]
+        if likely and self._is_going_on() and not self._steps:
+            models = tuple(dict.fromkeys(candidate.model for candidate in likely))
+            self.stages.executor.dispatch(ev.ModelsExpected(self.id, models))
 
     async def _take_steps(self) -> None:
         async with aclosing(self.stages.planner.plan(self.question)) as pieces:
@@ -214,13 +232,12 @@ class Run:
             reasons = filter(None, [cancelled, *dict.fromkeys(self._gaps.values())])
             return ev.RunFailed(self.id, "; ".join(reasons) or "no step was planned")
         await self._write_answer(deadline_s, in_time=in_time)
-        answers = self._answers.values()
         return ev.RunCompleted(
             self.id,
             "".join(self._written).strip(),
             tuple(step for step in self._steps if step not in self._answers),
-            sum(answer.prompt_tokens for answer in answers),
-            sum(answer.completion_tokens for answer in answers),
+            self.stages.usage.prompt_tokens,
+            self.stages.usage.completion_tokens,
         )
 
     async def _write_answer(self, deadline_s: float, *, in_time: bool) -> None:
@@ -291,7 +308,7 @@ class Run:
     async def answer(self, command: ev.RunNode) -> SubAnswer:
         """Ask the expert and pass its words on as they come."""
         expert = self.stages.experts[command.expert]
-        backend = self.stages.executor.backends[command.model]
+        backend = Metered(self.stages.executor.backends[command.model], self.stages.usage)
         question = self._questions[command.node] + self._known(self._steps[command.node])
         async with aclosing(expert.answer(question, backend)) as pieces:
             async for piece in pieces:
@@ -321,6 +338,9 @@ class Run:
 
     def _record(self, event: ev.Event) -> ev.Stamped:
         stamped = ev.Stamped(time.monotonic() - self._began_s, event)
+        if getattr(event, "run", None) is not None:
+            for observer in self.stages.observers:
+                observer.observe(event)
         try:
             self.stages.journal.record(self.id, stamped)
         except JournalError as error:
