@@ -20,6 +20,7 @@ from compllm.bench.evidence.run import Work, remaining, run_system
 from compllm.bench.evidence.summary import summaries
 from compllm.bench.evidence.systems.base import Endpoint, Setting
 from compllm.bench.evidence.systems.table import named
+from compllm.bench.figures import Figures
 from compllm.cli.tables import figures_table, progress_bar
 from compllm.config import Settings, load_settings, load_team, read_secret
 from compllm.experts.endpoint import EndpointBackend
@@ -89,8 +90,17 @@ async def _run(work: Work, setting: Setting, out: Path, judged_by: Endpoint | No
         await run_system(work, setting, out, judge, advance)
 
 
-def _show(figures: list[dict[str, object]], *, as_json: bool) -> None:
+def _show(figures: list[Figures], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"rows": figures}, indent=1, ensure_ascii=False))
     else:
-        Console().print(figures_table("Evidence", figures))
+        quality, cost = zip(*map(_parted, figures), strict=True)
+        Console().print(figures_table("Quality", quality))
+        Console().print(figures_table("Cost", cost))
+
+
+def _parted(row: Figures) -> tuple[Figures, Figures]:
+    """Return what is said of a system's answers, and what of their cost."""
+    names, at = ("set", "system", "questions"), list(row).index("calls")
+    cost = {key: row[key] for key in list(row)[at:]}
+    return {key: row[key] for key in row if key not in cost}, {key: row[key] for key in names} | cost

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from compllm.core.answers import SubAnswer
 
+# An expert that has every document.
+EVERYTHING = "everything"
+
 
 @dataclass(frozen=True, slots=True)
 class StepReply:
@@ -43,12 +46,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, the steps that led to it and notes on what went wrong."""
+    """An answer, the steps that led to it and notes on what went wrong; `looked_up`: whether experts were asked."""
 
     text: str
     steps: tuple[StepReply, ...] = ()
     notes: tuple[str, ...] = ()
     ttft_s: float | None = None
+    looked_up: bool = True
 
     @property
     def final_answers(self) -> list[str]:

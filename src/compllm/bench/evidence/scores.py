@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compllm.bench.evidence.reply import Reply
+from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.squad import exact_match, normalised, token_f1
 
@@ -43,16 +43,18 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
     text = plain(reply.text)
     gold = _gold(row, text)
     experts = {step.expert for step in row.plan if step.expert}
+    asked = {step.expert for step in reply.steps}
     known = [step.answers for step in row.plan if step.answers]
     looked_up = [step.answers for step in row.plan if step.answers and step.passage]
+    lookups = reply.steps if reply.looked_up else ()
     return Scores(
         token_f1(text, gold),
         float(exact_match(text, gold)),
         _share([contains(text, part) for part in row.parts]),
         token_f1(" ".join(reply.final_answers), _gold(row, " ".join(reply.final_answers))) if reply.steps else None,
-        _share_or_none([expert in {step.expert for step in reply.steps} for expert in experts], reply),
-        _share_or_none([_any(reply.passages, answers) for answers in looked_up], reply),
-        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known], reply),
+        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts], lookups),
+        _share_or_none([_any(reply.passages, answers) for answers in looked_up], lookups),
+        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known], reply.steps),
         judged,
     )
 
@@ -83,5 +85,5 @@ def _share(found: Sequence[bool]) -> float:
     return sum(found) / len(found)
 
 
-def _share_or_none(found: Sequence[bool], reply: Reply) -> float | None:
-    return _share(found) if found and reply.steps else None
+def _share_or_none(found: Sequence[bool], steps: Sequence[StepReply]) -> float | None:
+    return _share(found) if found and steps else None

@@ -6,9 +6,11 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
+import anyio.to_thread
+
 from compllm.aggregator.base import Part
 from compllm.bench.evidence.metering import Meter, MeteredBackend
-from compllm.bench.evidence.reply import Reply, StepReply
+from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
 from compllm.config import DeviceConfig, EmbeddedModelConfig, ExpertConfig, Settings, TeamConfig, TeamFile
 from compllm.core.events import AnswerDelta, Stamped
 from compllm.explain import explain
@@ -17,11 +19,11 @@ from compllm.pipeline import Team
 from compllm.planner.base import Planner
 from compllm.run import Route
 
-# The expert of a monolith, and the passages that one call with all documents reads.
-EVERYTHING = "everything"
+# The passages that one call with all documents reads.
 _PASSAGES = 5
 _MONOLITH_TOKENS = 192
 _INSTRUCTIONS = "Answer every part of the question in one or two short sentences, from the passages."
+_ANY_QUESTION = "What is known?"
 # Longest run: what is late is to be measured, not cut off.
 _PATIENCE_S = 1_800.0
 _UNLIMITED_BYTES, _UNLIMITED_CORES = 2**50, 4_096
@@ -36,6 +38,12 @@ class BenchTeam(Team):
         # In place, since the executor holds the same mapping.
         for name in self._backends:
             self._backends[name] = MeteredBackend(self._backends[name], self.meter)
+
+    async def prepare(self) -> None:
+        """Index all documents, so that no question pays for it."""
+        for expert in self.experts.values():
+            if expert.retrieve is not None:
+                await anyio.to_thread.run_sync(expert.retrieve, _ANY_QUESTION, 1)
 
     async def run(
         self,

@@ -110,6 +110,7 @@ async def _opened(setting: Setting) -> AsyncIterator[System]:
     client = _client(setting.endpoint)
     try:
         async with BenchTeam(setting.file, setting.settings) as team:
+            await team.prepare()
             yield AutoGenSystem(team, client, Meter())
     finally:
         await client.close()

@@ -46,6 +46,7 @@ def on_team(way: Way, variant: Callable[[TeamFile], TeamFile] = lambda file: fil
     @asynccontextmanager
     async def opened(setting: Setting) -> AsyncIterator[System]:
         async with BenchTeam(variant(setting.file), setting.settings) as team:
+            await team.prepare()
             yield TeamSystem(team, way)
 
     return opened

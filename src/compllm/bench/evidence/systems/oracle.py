@@ -31,7 +31,7 @@ async def by_gold_answers(team: BenchTeam, row: EvidenceRow) -> Reply:
         StepReply(questions[step.id], step.expert, answers.get(step.id, ""), step.id not in needed) for step in row.plan
     )
     if len(answers) == 1:
-        return Reply(next(iter(answers.values())), steps)
+        return Reply(next(iter(answers.values())), steps, looked_up=False)
     parts = tuple(
         Part(step.id, questions[step.id], answers.get(step.id, ""), step.expert, step.depends_on) for step in row.plan
     )
@@ -41,7 +41,7 @@ async def by_gold_answers(team: BenchTeam, row: EvidenceRow) -> Reply:
         async for piece in stream:
             first_s = first_s or time.monotonic() - began_s
             pieces.append(piece)
-    return Reply("".join(pieces).strip(), steps, ttft_s=first_s)
+    return Reply("".join(pieces).strip(), steps, ttft_s=first_s, looked_up=False)
 
 
 def _filled(step: GoldStep, answers: dict[int, str]) -> str:
