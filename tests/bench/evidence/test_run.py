@@ -69,7 +69,7 @@ async def test_every_question_leaves_a_record_and_none_is_asked_twice(tmp_path: 
 
 async def test_a_failing_model_is_no_answer(tmp_path: Path, setting: Setting) -> None:
     out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": ExpertResponseError("broken")})}
-    await run_system(*remaining(ROWS[:1], systems, out), setting, out)
+    await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
     (record,) = read_records(out)
     assert (record.answer, record.scores.f1, record.notes) == ("", 0.0, ("broken",))
 
@@ -77,7 +77,7 @@ async def test_a_failing_model_is_no_answer(tmp_path: Path, setting: Setting) ->
 async def test_an_oracle_that_misses_something_ends_the_bench(tmp_path: Path, setting: Setting) -> None:
     out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": PlanError("no plan")})}
     with pytest.RaisesGroup(PlanError, allow_unwrapped=True, flatten_subgroups=True):
-        await run_system(*remaining(ROWS[:1], systems, out), setting, out)
+        await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
 
 
 def test_results_of_another_set_are_not_mixed_in(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_results_of_another_set_are_not_mixed_in(tmp_path: Path) -> None:
 
 async def test_the_same_ids_with_other_questions_are_refused(tmp_path: Path, setting: Setting) -> None:
     out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": Reply("70")})}
-    await run_system(*remaining(ROWS[:1], systems, out), setting, out)
+    await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
     with pytest.raises(ConfigError, match="another set"):
         remaining([replace(ROWS[0], question="Else?")], systems, out)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ FILMS = ("Dust", "Rain", "Snow", "Fog", "Hail", "Dew")
 NAMES = ("Anna Ash", "Bert Birch", "Cora Cedar", "Dora Dell", "Emil Elm", "Fred Fir")
 
 
-def lines(path: Path, rows: Iterable[dict[str, object]]) -> Path:
+def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
@@ -66,7 +66,7 @@ def sources(tmp_path: Path) -> Sources:
         {
             "id": f"n-{n}",
             "title": name,
-            "text": f"{name} (born {n + 1} May 191{n} in Bath – 2 June 1999) was a director.",
+            "text": f"{name} (born {n + 1} May 191{n} in Bath – 2 June 1999) directed.",
         }
         for n, name in enumerate(NAMES)
     ]
