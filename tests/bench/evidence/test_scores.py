@@ -19,6 +19,8 @@ def test_citations_do_not_count() -> None:
 def test_words_are_matched_whole() -> None:
     assert contains("It is 70.", ("70",))
     assert not contains("It is 170.", ("70",))
+    assert contains("From 1185–1226.", ("1185",))
+    assert contains("Oxygen-18", ("oxygen 18",))
 
 
 def test_a_right_answer_scores_by_the_alias_that_it_uses() -> None:

@@ -13,6 +13,7 @@ from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.squad import exact_match, normalised, token_f1
 
+_DASH = re.compile(r"[-–—]")
 _CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 
@@ -66,8 +67,13 @@ def plain(text: str) -> str:
 
 def contains(text: str, answers: Sequence[str]) -> bool:
     """Whether one of the answers is in the text, word for word once both are normalised."""
-    said = f" {normalised(text)} "
-    return any(f" {normalised(answer)} " in said for answer in answers)
+    said = f" {_words(text)} "
+    return any(f" {_words(answer)} " in said for answer in answers)
+
+
+def _words(text: str) -> str:
+    """Return a text normalised, with the ends of ranges such as "1185–1226" as words of their own."""
+    return normalised(_DASH.sub(" ", text))
 
 
 def _any(said: Sequence[str], answers: Sequence[str]) -> bool:

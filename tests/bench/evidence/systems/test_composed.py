@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from compllm.bench.evidence.systems.composed import (
     as_it_is,
+    by_documents,
     by_gold_plan,
     by_gold_route,
     chained,
     one_by_one,
     whole,
 )
+from compllm.core.answers import Passage
 from compllm.errors import ExpertResponseError, PlanError
 from compllm.experts.fake import FakeExpert
 from tests.bench.evidence.lab import BRIDGE, INSULIN, PULSE, ROW, bench_team
@@ -78,6 +82,23 @@ async def test_the_gold_expert_answers_alone(tmp_path: Path) -> None:
     async with bench_team(tmp_path, one=FakeExpert(str.upper), two=refusing) as team:
         reply = await by_gold_route(team, ROW)
     assert [(step.expert, step.answer) for step in reply.steps] == [("heart", PULSE.upper()), ("glands", "")]
+
+
+def reading(passages: tuple[Passage, ...], question: str, limit: int) -> tuple[Passage, ...]:
+    return passages[:limit]
+
+
+async def test_documents_may_route(tmp_path: Path) -> None:
+    """The pulse stands in the documents of the glands' expert."""
+    async with bench_team(tmp_path) as team:
+        for name, score in (("heart", 0.3), ("glands", 0.8)):
+            passages = (Passage("file", "title", "The pulse is 70.", score),)
+            team._experts[name] = replace(team.experts[name], retrieve=partial(reading, passages))
+        read = await by_documents(team, ROW)
+    async with bench_team(tmp_path) as team:
+        unread = await by_documents(team, ROW)
+    assert [step.expert for step in read.steps] == ["glands", "glands"]
+    assert [step.expert for step in unread.steps] == ["heart", "glands"]
 
 
 async def test_without_a_gold_plan_there_is_no_oracle(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def lowered(question: str) -> str:
 
 
 def _bare(question: str) -> str:
-    return question.rstrip(" ?")
+    return question.rstrip(" ?.")
 
 
 def _plain(questions: Sequence[str]) -> str:

@@ -94,10 +94,30 @@ async def by_gold_route(team: BenchTeam, row: EvidenceRow) -> Reply:
     return await team.run(row.question, GivenPlanner(Plan(steps)), route)
 
 
+async def by_documents(team: BenchTeam, row: EvidenceRow) -> Reply:
+    """Let the team plan, but give each step to the expert whose documents have the best passage for it."""
+
+    async def route(question: str, tag: str | None) -> Assignment:
+        best = await anyio.to_thread.run_sync(_best_read, team, question)
+        return _given(team, best) if best else await anyio.to_thread.run_sync(team.router.route, question, tag)
+
+    return await team.run(row.question, route=route)
+
+
+def _best_read(team: BenchTeam, question: str) -> str | None:
+    """Return the expert with the best passage for a question, or None where nobody has any; blocking."""
+    found = {
+        name: passages[0].score
+        for name, expert in team.experts.items()
+        if expert.retrieve is not None and (passages := expert.retrieve(question, 1))
+    }
+    return max(found, key=found.__getitem__, default=None)
+
+
 def _given(team: BenchTeam, expert: str) -> Assignment:
     """Return the assignment to one expert alone: no other may stand in for it."""
     only = Candidate(expert, team.experts[expert].profile.model)
-    return Assignment((only,), "given", 1.0, 1.0, passed=True, reason="the gold expert")
+    return Assignment((only,), "given", 1.0, 1.0, passed=True, reason="given by the bench")
 
 
 # --- planners --------------------------------------------------------------------------------------------------------
@@ -166,6 +186,7 @@ COMPOSED: dict[str, Factory] = {
     "sequential": on_team(one_by_one),
     "unconstrained": on_team(as_it_is, unlimited),
     "compllm": on_team(as_it_is),
+    "read-route": on_team(by_documents),
     "gold-plan": on_team(by_gold_plan),
     "gold-route": on_team(by_gold_route),
 }
