@@ -72,7 +72,8 @@ async def bench_run(
         for place, work in enumerate(remaining(rows, chosen, out)):
             settings = Settings(load_settings().cache_dir, Path(folder, str(place)))
             await _run(work, Setting(file, settings, server.endpoint()), out, judge.endpoint())
-    records = [each for each in read_records(out) if each.system in chosen and each.id in ids]
+    found = [each for each in read_records(out) if each.system in chosen and each.id in ids]
+    records = sorted(found, key=lambda each: list(chosen).index(each.system))
     if report is not None:
         write_report(report, records, f"{Path(source).stem}: {', '.join(chosen)}")
     _show(summaries(records), as_json=as_json)

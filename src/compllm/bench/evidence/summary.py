@@ -19,8 +19,8 @@ _MIB = 2**20
 def summaries(records: Sequence[Record]) -> list[Figures]:
     """Return the figures of each set, and of all if there are several; within a set, a row for each system.
 
-    Scores are means, `f1_low` and `f1_high` bound the 95 % confidence interval of F1; calls and tokens are means, load
-    seconds the sum, `peak_mib` the maximum.
+    Scores are means, None where there is nothing to compare; `f1_low` and `f1_high` bound the 95 % confidence interval
+    of F1. Calls and tokens are means, load seconds the sum, `peak_mib` the maximum.
     """
     sets = sorted({record.set for record in records})
     names = [*sets, ALL] if len(sets) > 1 else sets
@@ -48,6 +48,8 @@ def _figures(name: str, system: str, records: Sequence[Record]) -> Figures:
     bounds = f1_interval(records)
     costs = [record.cost for record in records]
     scores = {measure: mean(list(_values(records, measure))) for measure in MEASURES}
+    if scores["judged"] is None:
+        del scores["judged"]
     return {
         "set": name,
         "system": system,
@@ -55,7 +57,7 @@ def _figures(name: str, system: str, records: Sequence[Record]) -> Figures:
         "f1": scores.pop("f1"),
         "f1_low": rounded(bounds.low),
         "f1_high": rounded(bounds.high),
-        **{measure: value for measure, value in scores.items() if value is not None},
+        **scores,
         "calls": mean([cost.calls for cost in costs]),
         "prompt_tokens": mean([cost.prompt_tokens for cost in costs]),
         "completion_tokens": mean([cost.completion_tokens for cost in costs]),
