@@ -384,8 +384,26 @@ def test_a_journal_of_the_first_version_is_brought_up_to_date(path: Path) -> Non
     with Journal(path):
         pass
     change(path, "DROP TABLE learned")
+    change(path, "ALTER TABLE runs DROP COLUMN user")
     change(path, "PRAGMA user_version = 1")
     with Journal(path) as journal:
+        tell(journal, "r", begin("r"))
+        assert [row.user for row in journal.runs()] == [""]
         journal.remember("name", {"a": [1.5]})
         assert journal.recall("name") == {"a": [1.5]}
         assert journal.recall("another") is None
+
+
+def test_runs_are_listed_by_who_asked(path: Path) -> None:
+    with Journal(path) as journal:
+        for run, user in (("r1", "ann"), ("r2", "bob"), ("r3", "ann/eve"), ("r4", "anna")):
+            tell(journal, run, Stamped(0.0, RunStarted(run, "Where?", "t", "llm", user)))
+        assert {row.id for row in journal.runs(user="ann")} == {"r1", "r3"}
+        assert {row.user for row in journal.runs()} == {"ann", "bob", "ann/eve", "anna"}
+
+
+def test_secrets_that_become_known_later_are_hidden_too(path: Path) -> None:
+    with Journal(path, secrets=["abc"]) as journal:
+        journal.hide(["abcdef", ""])
+        tell(journal, "r", begin("r", "abcdef abc"))
+        assert journal.run("r").question == "[redacted] [redacted]"

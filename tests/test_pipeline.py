@@ -11,15 +11,13 @@ import pytest
 from compllm.config import Settings, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
-from compllm.core.routing import ExpertProfile
-from compllm.errors import ConfigError, PlanError, RunError
+from compllm.errors import ConfigError, PlanError, RoutingError, RunError
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
-from compllm.router.router import Router
 from tests.router.encoders import WordEncoder
-from tests.wiring import questions
+from tests.wiring import GatedFake, questions
 
 pytestmark = pytest.mark.anyio
 
@@ -40,14 +38,9 @@ def team_of(folder: Path, text: str = FILE, **fakes: FakeExpert) -> Team:
     """Open a team whose models are fakes and whose encoder counts words."""
     path = folder / "compllm.yaml"
     path.write_text(text)
-    team = Team(load_team(path), Settings(folder / "cache", folder / "data"))
-    for name in team.file.config.models:
-        team._backends[name] = fakes.get(name) or FakeExpert()
-    profiles = [
-        ExpertProfile(name, expert.model, expert.description) for name, expert in team.file.config.experts.items()
-    ]
-    team.router = Router(WordEncoder(), profiles, mode="tag", threshold=0.5, fallback="general")
-    return team
+    file = load_team(path)
+    backends = {name: fakes.get(name) or FakeExpert() for name in file.config.models}
+    return Team(file, Settings(folder / "cache", folder / "data"), backends=backends, encoder=WordEncoder())
 
 
 async def test_a_question_is_split_answered_by_specialists_and_recorded(tmp_path: Path) -> None:
@@ -175,7 +168,103 @@ async def test_on_failure_is_what_the_file_says(tmp_path: Path) -> None:
     assert not team_of(tmp_path, FILE + "on_failure: continue\n")._executor.scheduler.rules.skip_descendants
 
 
+async def test_a_team_counts_what_planning_and_aggregating_take(tmp_path: Path) -> None:
+    text = f"{FILE}planner: {{kind: model, model: one}}\naggregator: {{kind: model, model: one}}\n"
+    plan = "1. [heart] x\n2. [glands] y\n"
+    fake = FakeExpert(lambda prompt: plan if prompt.startswith("Both") else "two words")
+    async with team_of(tmp_path, text, one=fake, two=FakeExpert(lambda _: "b")) as team:
+        story = (await team.ask("Both?")).explanation
+    assert story.completion_tokens == len(plan.split()) + 2 + 1 + 2
+    assert story.prompt_tokens == sum(len(m.content.split()) for call in fake.calls for m in call.messages) + 1
+
+
+async def test_an_unknown_expert_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+    async with team_of(tmp_path) as team:
+        with pytest.raises(RoutingError, match="no expert 'nose'; it has heart, glands, general"):
+            team.start("What?", expert="nose")
+
+
+async def test_a_snapshot_tells_what_is_running_where(tmp_path: Path) -> None:
+    async with team_of(tmp_path, one=FakeExpert(hang=True)) as team:
+        team.start("What is the heart pulse?", user="ann")
+        await anyio.wait_all_tasks_blocked()
+        now = team.snapshot()
+    assert (now.open_runs, now.nodes) == (1, {"running": 1})
+    assert [(r.model, r.device, r.state, r.slots, r.leases) for r in now.replicas] == [
+        ("one", REMOTE, "resident", 3, 1),
+        ("two", REMOTE, "resident", 4, 0),
+    ]
+    assert [device.name for device in now.devices] == ["cpu"]
+    assert now.devices[0].free_bytes == now.devices[0].capacity_bytes
+
+
+async def test_observers_are_told_of_every_event_once(tmp_path: Path) -> None:
+    class Watch:
+        def __init__(self) -> None:
+            self.seen: list[ev.Event] = []
+
+        def observe(self, event: ev.Event) -> None:
+            self.seen.append(event)
+
+    watch = Watch()
+    path = tmp_path / "compllm.yaml"
+    path.write_text(FILE)
+    backends = {"one": FakeExpert(), "two": FakeExpert()}
+    settings = Settings(tmp_path / "cache", tmp_path / "data")
+    file = load_team(path)
+    async with Team(file, settings, backends=backends, encoder=WordEncoder(), observers=[watch]) as team:
+        runs = [await team.ask("What is the heart pulse?", user="ann") for _ in range(2)]
+    started = [event for event in watch.seen if isinstance(event, ev.RunStarted)]
+    assert [(event.run, event.user) for event in started] == [(run.run, "ann") for run in runs]
+    kinds = [event.kind for event in watch.seen]
+    assert kinds.count("node_completed") == kinds.count("run_completed") == 2
+
+
+RELOADED = FILE.replace(
+    "  general:", "  nose: {model: three, description: An expert in nose who answers about nose.}\n  general:"
+).replace("experts:", '  three: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}\nexperts:')
+
+
+async def test_a_reloaded_team_has_new_experts_and_open_runs_keep_theirs(tmp_path: Path) -> None:
+    gated = GatedFake("What", answers=str.upper)
+    async with team_of(tmp_path, two=gated) as team:
+        run = team.start("What is insulin of glands?")
+        path = tmp_path / "compllm.yaml"
+        path.write_text(
+            RELOADED.replace("  glands: {model: two", "  kidneys: {model: two").replace("in glands", "in kidneys")
+        )
+        await team.reload(load_team(path))
+        assert list(team.experts) == ["heart", "kidneys", "nose", "general"]
+        assert "three" in {replica.model for replica in team.snapshot().replicas}
+        assert team.router.route("What?", "nose").expert == "nose"
+        gated.let("What")
+        assert (await team.answer(run)).text == "WHAT IS INSULIN OF GLANDS?"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("slots: 3", "slots: 5", "models.one"),
+        ("limits:", "devices: {gpu: {capacity: 1GiB}}\nlimits:", "devices"),
+        ("threshold: 0.5", 'threshold: 0.5, encoder: {base_url: "http://127.0.0.1:9/v1", model: e}', "router.encoder"),
+    ],
+)
+async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_changed(
+    tmp_path: Path, old: str, new: str, what: str
+) -> None:
+    text = FILE + "limits: {runs: 40}\n"
+    async with team_of(tmp_path, text) as team:
+        before = team.file
+        path = tmp_path / "compllm.yaml"
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigError, match=what):
+            await team.reload(load_team(path))
+        assert team.file is before
+
+
 async def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    path = tmp_path / "compllm.yaml"
+    path.write_text(FILE.replace("model: m, slots: 3", "model: m, api_key_env: NO_SUCH_KEY"))
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
-        team_of(tmp_path, FILE.replace("model: m, slots: 3", "model: m, api_key_env: NO_SUCH_KEY"))
+        Team(load_team(path), encoder=WordEncoder())

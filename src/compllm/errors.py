@@ -18,7 +18,10 @@
     │ └ ExpertResponseError
     ├ AggregationError
     ├ RunError(run)
-    └ JournalError
+    ├ JournalError
+    └ AccessError
+      ├ AccessDeniedError
+      └ TooManyRequestsError(retry_after_s)
 
 `InvalidTransition` stands outside the tree: it is a bug of ours, not something a caller can mend.
 Cancellation is never wrapped.
@@ -131,6 +134,22 @@ class RunError(CompLLMError):
 
 class JournalError(CompLLMError):
     """The record of runs cannot be read or written."""
+
+
+class AccessError(CompLLMError):
+    """A request may not come in."""
+
+
+class AccessDeniedError(AccessError):
+    """A request came without a key that the server knows."""
+
+
+class TooManyRequestsError(AccessError):
+    """A request too many; `retry_after_s` is when the next one has a chance."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidTransition(RuntimeError):

@@ -49,6 +49,14 @@ class NodeWork(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Watches everything that happens in a team, as metrics and traces do."""
+
+    def observe(self, event: ev.Event) -> None:
+        """Take note of an event, once for all runs; must not block, wait or raise."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class _Attempt:
     command: ev.RunNode
@@ -64,12 +72,16 @@ class _OpenRun:
 class Executor:
     """Drives the scheduler on the wall clock; use as an async context manager.
 
-    On leaving, running nodes are cancelled and every replica leaves memory.
+    On leaving, running nodes are cancelled and every replica leaves memory. `observers` are told here what becomes of
+    models; what becomes of a run, the run tells them.
     """
 
-    def __init__(self, scheduler: Scheduler, backends: Mapping[str, Backend]) -> None:
+    def __init__(
+        self, scheduler: Scheduler, backends: Mapping[str, Backend], observers: Sequence[Observer] = ()
+    ) -> None:
         self.scheduler = scheduler
         self.backends = backends
+        self.observers = observers
         self._runs: dict[str, _OpenRun] = {}
         self._attempts: dict[tuple[str, int], _Attempt] = {}
         self._watches: dict[str, anyio.CancelScope] = {}
@@ -278,6 +290,8 @@ class Executor:
             return
         for opened in self._runs.values():
             opened.work.notify(event)
+        for observer in self.observers:
+            observer.observe(event)
 
 
 class _LeaseWork:

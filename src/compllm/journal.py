@@ -23,7 +23,7 @@ from compllm.errors import JournalError
 
 RunStatus = Literal["running", "answered", "gaps", "failed", "cancelled", "interrupted"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _APPLICATION_ID: Final = 0x434C4C4D  # "CLLM": tells a journal from the database of another program
 _BUSY_S: Final = 10.0
 _MAX_PENDING: Final = 10_000
@@ -39,7 +39,8 @@ _SCHEMA: Final = (
         answer TEXT,
         reason TEXT,
         pid INTEGER NOT NULL,
-        pid_started_s REAL NOT NULL)""",
+        pid_started_s REAL NOT NULL,
+        user TEXT NOT NULL DEFAULT '')""",
     """CREATE TABLE events(
         run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
         seq INTEGER NOT NULL,
@@ -48,15 +49,21 @@ _SCHEMA: Final = (
         payload TEXT NOT NULL,
         PRIMARY KEY (run, seq))""",
     "CREATE INDEX runs_by_start ON runs(started_at)",
-    (_LEARNED := "CREATE TABLE learned(name TEXT PRIMARY KEY, value TEXT NOT NULL)"),
+    "CREATE TABLE learned(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_VERSION}",
 )
+# What leads from each version to the next.
+_MIGRATIONS: Final = {
+    1: "CREATE TABLE learned(name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    2: "ALTER TABLE runs ADD COLUMN user TEXT NOT NULL DEFAULT ''",
+}
 _OPEN_RUN: Final = """
     INSERT INTO runs VALUES (
-        :run, :question, :team, :planner, 'running', :started_at, 0, NULL, NULL, :pid, :pid_started_s)
+        :run, :question, :team, :planner, 'running', :started_at, 0, NULL, NULL, :pid, :pid_started_s, :user)
     ON CONFLICT (id) DO UPDATE SET question = excluded.question, team = excluded.team, planner = excluded.planner,
-        status = 'running', answer = NULL, reason = NULL, pid = excluded.pid, pid_started_s = excluded.pid_started_s"""
+        user = excluded.user, status = 'running', answer = NULL, reason = NULL, pid = excluded.pid,
+        pid_started_s = excluded.pid_started_s"""
 _ADD_EVENT: Final = """
     INSERT INTO events SELECT :run, coalesce(max(seq) + 1, 0), :at_s, :kind, :payload FROM events WHERE run = :run"""
 _TOUCH_RUN: Final = "UPDATE runs SET elapsed_s = max(elapsed_s, :at_s) WHERE id = :run"
@@ -67,10 +74,13 @@ _CLOSE_RUN: Final = {
     "run_failed": "UPDATE runs SET status = 'failed', reason = :reason WHERE id = :run AND status <> 'cancelled'",
 }
 _SELECT_RUNS: Final = """
-    SELECT id, question, team, planner, status, started_at, elapsed_s, answer, reason, pid, pid_started_s FROM runs"""
+    SELECT id, question, team, planner, status, started_at, elapsed_s, answer, reason, user, pid, pid_started_s
+    FROM runs"""
 
 _T = TypeVar("_T")
 _Row = dict[str, Any]
+# What the list of runs keeps of an event's fields.
+_COLUMNS: Final = ("question", "team", "planner", "user", "answer", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,7 @@ class RunRow:
 
     `started_at` is ISO 8601 in UTC. `elapsed_s` is the time of the last recorded event. `status` is "interrupted" when
     the run has no end and the operating-system process that worked on it is gone. `reason` says why a run failed or was
-    cancelled.
+    cancelled. `user` is who asked, empty when nobody said.
     """
 
     id: str
@@ -91,6 +101,7 @@ class RunRow:
     elapsed_s: float
     answer: str | None
     reason: str | None
+    user: str = ""
 
 
 class Journal:
@@ -107,8 +118,8 @@ class Journal:
 
     def __init__(self, path: Path, *, secrets: Collection[str] = ()) -> None:
         self.path = path
-        # The longest first: a secret that contains another one must not leave its rest behind.
-        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
+        self._secrets: list[str] = []
+        self.hide(secrets)
         self._changed = threading.Condition()
         self._pending: list[_Row] = []
         self._recorded = 0
@@ -130,6 +141,11 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Store these as "[redacted]" too, from now on."""
+        # The longest first: a secret that contains another one must not leave its rest behind.
+        self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
 
     def record(self, run: str, stamped: Stamped) -> None:
         """Queue an event for the record of `run`; never waits for the disk. Deltas are dropped: the full texts follow.
@@ -177,15 +193,19 @@ class Journal:
         with self._changed:
             self._wait_for_commit()
 
-    def runs(self, limit: int = 20, search: str | None = None) -> list[RunRow]:
-        """Return the latest runs first; `search` keeps those whose question or answer holds it, in any letter case.
+    def runs(self, limit: int = 20, search: str | None = None, user: str | None = None) -> list[RunRow]:
+        """Return the latest runs first, of one user, and those that it asks for (`user/...`), if one is named.
+
+        `search` keeps those whose question or answer holds it, in any letter case.
 
         Raises:
             JournalError: the file cannot be read.
         """
-        where = " WHERE holds(question, :part) OR holds(answer, :part)" if search else ""
+        where = """ WHERE (:user IS NULL OR user = :user OR substr(user, 1, length(:user) + 1) = :user || '/')
+            AND (:part IS NULL OR holds(question, :part) OR holds(answer, :part))"""
         query = f"{_SELECT_RUNS}{where} ORDER BY started_at DESC, rowid DESC LIMIT :limit"
-        return [_run_row(*row) for row in self._read(query, {"part": (search or "").casefold(), "limit": limit})]
+        values = {"part": search.casefold() if search else None, "limit": limit, "user": user}
+        return [_run_row(*row) for row in self._read(query, values)]
 
     def run(self, run_id: str) -> RunRow:
         """Return the run whose id is `run_id` or, if only one does, starts with it.
@@ -242,7 +262,8 @@ class Journal:
             "question": "",
             "team": "",
             "planner": "",
-            **{name: body[name] for name in ("question", "team", "planner", "answer", "reason") if name in body},
+            "user": "",
+            **{name: body[name] for name in _COLUMNS if name in body},
             "run": run.encode("utf-8", "replace").decode(),
             "at_s": stamped.at_s,
             "kind": stamped.event.kind,
@@ -341,7 +362,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
                 f"journal {path} has version {version}, written by a newer Comp-LLM; this one reads up to {_VERSION}"
             )
         elif version < _VERSION:
-            connection.execute(_LEARNED)
+            for old in range(version, _VERSION):
+                connection.execute(_MIGRATIONS[old])
             connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("PRAGMA journal_mode = WAL")
 
@@ -391,10 +413,10 @@ def _retrying(operate: Callable[[], _T]) -> _T:
 def _run_row(
     run: str, question: str, team: str, planner: str, status: RunStatus, started_at: str, *rest: Any
 ) -> RunRow:
-    elapsed_s, answer, reason, pid, pid_started_s = rest
+    elapsed_s, answer, reason, user, pid, pid_started_s = rest
     if status == "running" and not _alive(pid, pid_started_s):
         status = "interrupted"
-    return RunRow(run, question, team, planner, status, started_at, elapsed_s, answer, reason)
+    return RunRow(run, question, team, planner, status, started_at, elapsed_s, answer, reason, user)
 
 
 def _alive(pid: int, started_s: float) -> bool:

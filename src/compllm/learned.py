@@ -33,7 +33,7 @@ class Learned:
         for model, identity in self.identities.items():
             footprint = self.journal.recall(f"footprint of {identity}")
             if isinstance(footprint, dict):
-                self.scheduler.recall(model, int(footprint["bytes"]), float(footprint["load_s"]))  # type: ignore[arg-type]
+                self.scheduler.correct(model, int(footprint["bytes"]), float(footprint["load_s"]))  # type: ignore[arg-type]
 
     def remember(self) -> None:
         """Keep what is known now.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, aclosing
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -18,32 +18,31 @@ import anyio.to_thread
 from compllm.aggregator.base import Aggregator
 from compllm.aggregator.joined import JoinedAggregator
 from compllm.aggregator.written import ModelAggregator
+from compllm.assembly import make_backend, make_encoder, make_router, model_of, profile_of, secrets_of
 from compllm.config import (
-    EmbeddedModelConfig,
-    EndpointModelConfig,
     ExpertConfig,
-    ModelConfig,
     PlannerConfig,
     Settings,
+    TeamConfig,
     TeamFile,
     load_settings,
     load_team,
-    read_secret,
 )
 from compllm.core.answers import Passage, SubAnswer
 from compllm.core.events import NodeCompleted, RunCompleted, RunFailed, Stamped
-from compllm.core.ledger import Device, Model
+from compllm.core.inspection import Snapshot
+from compllm.core.ledger import Device
 from compllm.core.plan import Plan, SubQuery
-from compllm.core.routing import Assignment, Candidate, ExpertProfile
+from compllm.core.routing import Assignment, Candidate
 from compllm.core.rules import Rules
 from compllm.core.scheduler import Scheduler
-from compllm.errors import PlanError, RunError
-from compllm.executor import Executor
+from compllm.errors import ConfigError, PlanError, RoutingError, RunError
+from compllm.executor import Executor, Observer
 from compllm.experts.base import Backend
 from compllm.experts.documents import DocumentIndex
 from compllm.experts.embedded.backend import EmbeddedBackend
-from compllm.experts.endpoint import EndpointBackend
 from compllm.experts.expert import Expert
+from compllm.experts.metered import Metered, Usage
 from compllm.explain import Explanation, explain
 from compllm.journal import Journal
 from compllm.learned import Learned
@@ -52,9 +51,6 @@ from compllm.planner.given import GivenPlanner
 from compllm.planner.rules import RulePlanner
 from compllm.planner.written import ModelPlanner
 from compllm.router.base import Encoder
-from compllm.router.calibration import Calibration
-from compllm.router.endpoint_encoder import EndpointEncoder
-from compllm.router.onnx_encoder import OnnxEncoder
 from compllm.router.router import Router
 from compllm.run import Route, Run, Stages
 
@@ -76,22 +72,26 @@ class Team:
     """A set of experts behind one question mark; use as an async context manager.
 
     Models load when they are first needed and stay while memory allows, so a second question finds them warm.
+    `backends` and `encoder` stand in for those that the file describes, as for models reached from Python; `observers`
+    watch what happens.
     """
 
-    def __init__(self, file: TeamFile, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        file: TeamFile,
+        settings: Settings | None = None,
+        *,
+        backends: Mapping[str, Backend] | None = None,
+        encoder: Encoder | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self.file = file
         self.settings = settings or load_settings()
-        self._encoder = _make_encoder(file)
-        self._backends = {name: _make_backend(file, name, self.settings) for name in file.config.models}
-        self.router = Router(
-            self._encoder,
-            [_profile(name, expert) for name, expert in file.config.experts.items()],
-            mode=file.config.router.mode,
-            threshold=file.config.router.threshold,
-            fallback=file.config.router.fallback,
-            calibration=_calibration(file, self._encoder),
-        )
-        self._executor = Executor(self._make_scheduler(), self._backends)
+        self._encoder = encoder or make_encoder(file)
+        missing = [name for name in file.config.models if name not in (backends or {})]
+        self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
+        self.router = make_router(file, self._encoder)
+        self._executor = Executor(self._make_scheduler(), self._backends, observers)
         self._journal: Journal
         self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
         self._exit = AsyncExitStack()
@@ -108,7 +108,7 @@ class Team:
         return cls(load_team(Path(path) if path is not None else None))
 
     async def __aenter__(self) -> Self:
-        self._journal = Journal(self.settings.journal_path, secrets=_secrets(self.file))
+        self._journal = Journal(self.settings.journal_path, secrets=secrets_of(self.file))
         self._exit.callback(self._journal.close)
         self._exit.callback(self._documents.close)
         learned = Learned(self._journal, self.file.config.name, self._executor.scheduler, _identities(self._backends))
@@ -165,50 +165,61 @@ class Team:
         finally:
             run.cancel("the caller went away")
 
-    def start(self, question: str, *, plan: Plan | None = None, user: str = "", priority: int = 0) -> Run:
+    def start(
+        self,
+        question: str,
+        *,
+        plan: Plan | None = None,
+        expert: str | None = None,
+        user: str = "",
+        priority: int = 0,
+    ) -> Run:
         """Begin a run in the background and return it; read its `events` or call its `cancel`.
 
-        Users get fair shares of the team; a larger `priority` goes before everything of a smaller one.
+        With an `expert`, it alone gets the question as it is. Users get fair shares of the team; a larger `priority`
+        goes before everything of a smaller one.
 
         Raises:
             PlanError: the question is empty or too long.
+            RoutingError: the team has no such expert.
             QueueFullError: as many runs are open as the team allows.
         """
-        run_id = _new_run_id()
-        planner: Planner = GivenPlanner(plan) if plan is not None else self.make_planner(run_id)
-        return self._start(run_id, question, planner, self._route, user, priority)
-
-    def _start(
-        self, run_id: str, question: str, planner: Planner, route: Route, user: str = "", priority: int = 0
-    ) -> Run:
+        run_id, usage = _new_run_id(), Usage()
         limits = self.file.config.limits
+        question = _checked(question, limits.question_characters)
+        route = _routing(self.router) if expert is None else _always(self._only(expert))
+        plan = plan if expert is None else Plan((SubQuery.literal(1, question),))
         stages = Stages(
             self.file.config.name,
-            planner,
+            GivenPlanner(plan) if plan is not None else self.make_planner(run_id, usage),
             route,
             self._experts,
             self._executor,
-            self._make_aggregator(run_id),
+            self._make_aggregator(run_id, usage),
             limits.deadline_s,
             self._journal,
+            self._executor.observers,
+            usage,
         )
-        run = Run(run_id, _checked(question, limits.question_characters), stages, user, priority)
+        run = Run(run_id, question, stages, user, priority)
         run.open()
         self._executor.tasks.start_soon(run.live)
         return run
+
+    def _only(self, expert: str) -> Assignment:
+        if expert not in self._experts:
+            raise RoutingError(f"the team has no expert {expert!r}; it has {', '.join(self._experts)}")
+        candidate = Candidate(expert, self._experts[expert].profile.model)
+        return Assignment((candidate,), "given", 1.0, 1.0, passed=True, reason="asked for by name")
 
     async def ask_expert(self, expert: str, question: str) -> SubAnswer:
         """Put a question to one expert, without planning and routing.
 
         Raises:
+            RoutingError: the team has no such expert.
             RunError: the expert could not answer.
         """
-        profile = self._experts[expert].profile
-        only = Assignment(
-            (Candidate(expert, profile.model),), "given", 1.0, 1.0, passed=True, reason="asked for by name"
-        )
-        planner = GivenPlanner(Plan((SubQuery.literal(1, question),)))
-        run = self._start(_new_run_id(), question, planner, _always(only))
+        run = self.start(question, expert=expert)
         async for stamped in self.follow(run):
             if isinstance(stamped.event, NodeCompleted):
                 answer = stamped.event.answer
@@ -238,29 +249,65 @@ class Team:
         """The experts by name."""
         return self._experts
 
-    def lease(self, model: str, purpose: str, part_of: str = "") -> AbstractAsyncContextManager[Backend]:
-        """Lend a model, loaded if need be, that stays in memory until it is given back; on behalf of a run, if any."""
-        return self._executor.lease(model, purpose, part_of)
+    @property
+    def journal(self) -> Journal:
+        """The record of runs; there while the team is open."""
+        return self._journal
+
+    def snapshot(self) -> Snapshot:
+        """Return what is queued, running and resident now."""
+        return self._executor.scheduler.snapshot()
+
+    async def reload(self, file: TeamFile) -> None:
+        """Go on with another version of the team file; open runs end with the experts that they began with.
+
+        Experts, stages and limits may change, models may be added. A model that is gone from the file stays in memory
+        until its room is needed.
+
+        Raises:
+            ConfigError: a device, the encoder, or a model that is known was changed, or the file is not usable; nothing
+                has changed.
+            ModelTooLargeError: a new model fits no device; nothing has changed.
+        """
+        _check_reload(self.file.config, file.config)
+        added = {name: each for name, each in file.config.models.items() if name not in self._backends}
+        backends = {name: make_backend(file, name, self.settings) for name in added}
+        router = make_router(file, self._encoder)
+        devices = list(self._executor.scheduler.ledger.devices.values())
+        self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
+        self._backends.update(backends)
+        self._journal.hide(secrets_of(file))
+        self.file, self.router = file, router
+        self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
+
+    @asynccontextmanager
+    async def lease(
+        self, model: str, purpose: str, part_of: str = "", usage: Usage | None = None
+    ) -> AsyncIterator[Backend]:
+        """Lend a model, loaded if need be, that stays in memory until it is given back; on behalf of a run, if any.
+
+        Raises:
+            ExpertError: the model cannot be brought to answer.
+        """
+        async with self._executor.lease(model, purpose, part_of) as backend:
+            yield backend if usage is None else Metered(backend, usage)
 
     @property
     def planner_name(self) -> str:
         """The kind of planner that writes this team's plans."""
         return self.make_planner().name
 
-    async def _route(self, question: str, tag: str | None) -> Assignment:
-        return await anyio.to_thread.run_sync(self.router.route, question, tag)
-
     # --- wiring ------------------------------------------------------------------------------------------------------
 
     def _make_scheduler(self) -> Scheduler:
         config = self.file.config
         devices = [Device(name, each.capacity_bytes, each.core_count) for name, each in config.devices.items()]
-        models = [_model(name, self._backends[name], each, devices) for name, each in config.models.items()]
+        models = [model_of(name, self._backends[name], each, devices) for name, each in config.models.items()]
         rules = Rules(skip_descendants=config.on_failure == "skip", max_runs=config.limits.runs)
         return Scheduler(models, devices, rules)
 
     def _make_expert(self, name: str, config: ExpertConfig) -> Expert:
-        profile = _profile(name, config)
+        profile = profile_of(name, config)
         retrieve = self._retrieval(config) if config.documents else None
         return Expert(
             profile,
@@ -284,25 +331,32 @@ class Team:
 
         return lambda question, limit: opened().search(question, limit)
 
-    def make_planner(self, run_id: str = "") -> Planner:
+    def make_planner(self, run_id: str = "", usage: Usage | None = None) -> Planner:
         """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""
         config: PlannerConfig = self.file.config.planner
         if config.kind == "rules" or config.model is None:
             return RulePlanner()
         return ModelPlanner(
             config.model,
-            partial(self.lease, config.model, "planner", run_id),
+            partial(self.lease, config.model, "planner", run_id, usage),
             list(self._experts),
             max_steps=config.max_steps,
             adapter=config.adapter,
         )
 
-    def _make_aggregator(self, run_id: str) -> Aggregator:
+    def _make_aggregator(self, run_id: str, usage: Usage) -> Aggregator:
         config = self.file.config.aggregator
         if config.kind == "joined" or config.model is None:
             return JoinedAggregator()
-        lease = partial(self.lease, config.model, "aggregator", run_id)
+        lease = partial(self.lease, config.model, "aggregator", run_id, usage)
         return ModelAggregator(config.model, lease, checked=config.checked, adapter=config.adapter)
+
+
+def _routing(router: Router) -> Route:
+    async def route(question: str, tag: str | None) -> Assignment:
+        return await anyio.to_thread.run_sync(router.route, question, tag)
+
+    return route
 
 
 def _always(assignment: Assignment) -> Route:
@@ -317,11 +371,6 @@ def _new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
-def _identities(backends: Mapping[str, Backend]) -> dict[str, str]:
-    """Return what a measured footprint holds for: the file, its context, slots and adapters."""
-    return {name: each.identity for name, each in backends.items() if isinstance(each, EmbeddedBackend)}
-
-
 def _checked(question: str, limit: int) -> str:
     question = question.strip()
     if not question:
@@ -333,56 +382,14 @@ def _checked(question: str, limit: int) -> str:
     return question
 
 
-def _profile(name: str, config: ExpertConfig) -> ExpertProfile:
-    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback)
+def _check_reload(old: TeamConfig, new: TeamConfig) -> None:
+    changed = [f"models.{name}" for name, each in old.models.items() if new.models.get(name, each) != each]
+    changed += [] if old.devices == new.devices else ["devices"]
+    changed += [] if old.router.encoder == new.router.encoder else ["router.encoder"]
+    if changed:
+        raise ConfigError(f"{', '.join(changed)} cannot change while the team is open; restart to apply it")
 
 
-def _make_encoder(file: TeamFile) -> Encoder:
-    config = file.config.router.encoder
-    if config is None:
-        return OnnxEncoder()
-    key = read_secret(config.api_key_env, "router.encoder")
-    return EndpointEncoder(config.base_url, config.model, api_key=key)
-
-
-def _calibration(file: TeamFile, encoder: Encoder) -> Calibration | None:
-    path = file.config.router.calibration
-    return Calibration.load(file.resolve(path), encoder=encoder.name) if path is not None else None
-
-
-def _make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
-    config = file.config.models[name]
-    if isinstance(config, EndpointModelConfig):
-        key = read_secret(config.api_key_env, f"models.{name}")
-        return EndpointBackend(
-            config.base_url,
-            config.model,
-            api_key=key,
-            key_name=config.api_key_env or "api_key_env",
-            timeout_s=config.timeout_s,
-            dialect=config.dialect,
-        )
-    cores = max(device.core_count for device in file.config.devices.values())
-    return EmbeddedBackend(
-        file.resolve(config.file) if config.file is not None else None,
-        context_tokens=config.context_tokens,
-        slots=config.slots,
-        adapters=file.adapters(config),
-        threads=config.threads or cores,
-        cache_dir=settings.cache_dir,
-    )
-
-
-def _model(name: str, backend: Backend, config: ModelConfig, devices: list[Device]) -> Model:
-    if not isinstance(backend, EmbeddedBackend) or not isinstance(config, EmbeddedModelConfig):
-        return Model(name, slots=config.slots)
-    homes = config.devices or tuple(device.name for device in devices)
-    bare = Model(name, slots=config.slots, threads=backend.compute_share, devices=homes, pinned=config.pinned)
-    return replace(bare, footprint_bytes=backend.estimated_footprint_bytes(), curve=backend.curve)
-
-
-def _secrets(file: TeamFile) -> list[str]:
-    endpoints = [m for m in file.config.models.values() if isinstance(m, EndpointModelConfig)]
-    encoder = file.config.router.encoder
-    variables = [m.api_key_env for m in endpoints] + ([encoder.api_key_env] if encoder else [])
-    return [secret for secret in (read_secret(v, "the team") for v in variables) if secret]
+def _identities(backends: Mapping[str, Backend]) -> dict[str, str]:
+    """Return what a measured footprint holds for: the file, its context, slots and adapters."""
+    return {name: each.identity for name, each in backends.items() if isinstance(each, EmbeddedBackend)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -21,8 +21,9 @@ from compllm.core.plan import Plan, SubQuery
 from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
 from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
-from compllm.executor import Executor
+from compllm.executor import Executor, Observer
 from compllm.experts.expert import Expert
+from compllm.experts.metered import Metered, Usage
 from compllm.planner.base import Note, Planner, whole_question
 
 # The share of a run's time after which a plan that is still being written is cut off.
@@ -49,7 +50,7 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a run is made with: the parts of a team."""
+    """What a run is made with: the parts of a team; `usage` counts what its planner and aggregator take, too."""
 
     team: str
     planner: Planner
@@ -59,6 +60,8 @@ class Stages:
     aggregator: Aggregator
     deadline_s: float
     journal: Recorder
+    observers: Sequence[Observer] = ()
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +114,7 @@ class Run:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
         deadline_s = anyio.current_time() + self.stages.deadline_s
         with self._send:
-            self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name))
+            self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
             in_time = await self._execute(deadline_s)
             with self._writing:
                 ending = await self._conclude(deadline_s, in_time=in_time)
@@ -214,13 +217,12 @@ class Run:
             reasons = filter(None, [cancelled, *dict.fromkeys(self._gaps.values())])
             return ev.RunFailed(self.id, "; ".join(reasons) or "no step was planned")
         await self._write_answer(deadline_s, in_time=in_time)
-        answers = self._answers.values()
         return ev.RunCompleted(
             self.id,
             "".join(self._written).strip(),
             tuple(step for step in self._steps if step not in self._answers),
-            sum(answer.prompt_tokens for answer in answers),
-            sum(answer.completion_tokens for answer in answers),
+            self.stages.usage.prompt_tokens,
+            self.stages.usage.completion_tokens,
         )
 
     async def _write_answer(self, deadline_s: float, *, in_time: bool) -> None:
@@ -291,7 +293,7 @@ class Run:
     async def answer(self, command: ev.RunNode) -> SubAnswer:
         """Ask the expert and pass its words on as they come."""
         expert = self.stages.experts[command.expert]
-        backend = self.stages.executor.backends[command.model]
+        backend = Metered(self.stages.executor.backends[command.model], self.stages.usage)
         question = self._questions[command.node] + self._known(self._steps[command.node])
         async with aclosing(expert.answer(question, backend)) as pieces:
             async for piece in pieces:
@@ -321,6 +323,9 @@ class Run:
 
     def _record(self, event: ev.Event) -> ev.Stamped:
         stamped = ev.Stamped(time.monotonic() - self._began_s, event)
+        if getattr(event, "run", None) is not None:
+            for observer in self.stages.observers:
+                observer.observe(event)
         try:
             self.stages.journal.record(self.id, stamped)
         except JournalError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,9 +28,16 @@ def test_a_node_starves_after_as_many_younger_starts_as_allowed(bound: int, star
     assert place.has_starved(ready(order, "m")) == (sum(started > order for started in starts) >= bound)
 
 
+def placed(models: Iterable[Model], max_overtakes: int) -> Places:
+    places = Places(max_overtakes)
+    for model in models:
+        places.add(model)
+    return places
+
+
 def test_models_of_the_same_devices_share_a_place_and_remote_ones_have_their_own() -> None:
     models = {n: Model(n, devices=d) for n, d in {"a": ("x",), "b": ("x",), "c": ("x", "y"), "far": ()}.items()}
-    places = Places(models, 3)
+    places = placed(models.values(), 3)
     assert places.of("a") is places.of("b")
     assert places.of("a") is not places.of("c")
     assert [place.bound for place in (places.of("a"), places.of("c"))] == [3, 6]
@@ -38,7 +47,7 @@ def test_models_of_the_same_devices_share_a_place_and_remote_ones_have_their_own
 
 def test_starts_on_a_shared_device_count_against_everyone_who_could_use_it() -> None:
     models = {n: Model(n, devices=d) for n, d in {"a": ("x",), "c": ("x", "y"), "z": ("y",)}.items()}
-    places = Places(models, 1)
+    places = placed(models.values(), 1)
     old = {name: ready(order, name) for order, name in enumerate(models, start=1)}
     for node in old.values():
         places.note_ready(node)

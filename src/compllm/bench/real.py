@@ -10,7 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +25,7 @@ from compllm.core.routing import Assignment, Candidate
 from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import Truth, simulate
 from compllm.core.workload import Workload, WorkNode, WorkRun
+from compllm.errors import ExpertTimeoutError
 from compllm.executor import Executor
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
@@ -273,11 +274,18 @@ async def _pass(
 
 
 async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) -> tuple[float, bool]:
-    """Send everything at once to plain servers; return the seconds until all is answered, and whether it ever was."""
+    """Send everything at once to plain servers; return the seconds until all is answered, and whether it ever was.
+
+    A server that nothing is heard of for a backend's time-out counts as one that never answers.
+    """
+    answered: list[int] = []
 
     async def ask(query: Query) -> None:
         model = query.model(len(team.models))
-        await ask_model(team.backends[model], query, ev.RunNode("naive", query.number, query.kind, model, _DEVICE, 1))
+        command = ev.RunNode("naive", query.number, query.kind, model, _DEVICE, 1)
+        with suppress(ExpertTimeoutError):
+            await ask_model(team.backends[model], query, command)
+            answered.append(query.number)
 
     try:
         with _active_waiting():
@@ -286,8 +294,7 @@ async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) 
         began_s = time.monotonic()
         with anyio.move_on_after(patience_s):
             await _all_at_once(ask, queries)
-            return time.monotonic() - began_s, True
-        return patience_s, False
+        return time.monotonic() - began_s, len(answered) == len(queries)
     finally:
         for backend in team.backends.values():
             await backend.evict()

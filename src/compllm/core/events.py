@@ -186,12 +186,13 @@ SchedulerEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A question was accepted; `planner` names the kind of planner that will write its plan."""
+    """A question was accepted from `user`; `planner` names the kind of planner that will write its plan."""
 
     run: str
     question: str
     team: str
     planner: str
+    user: str = ""
     kind: Literal["run_started"] = "run_started"
 
 
@@ -276,7 +277,7 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """The run has its answer; `gaps` are the nodes that have none."""
+    """The run has its answer; `gaps` are the nodes that have none, the tokens are those of every call to a model."""
 
     run: str
     answer: str

@@ -16,7 +16,6 @@ class Footprints:
         self._models = models
         self._ledger = ledger
         self._health = health
-        self._pinned = [model.name for model in models.values() if model.pinned]
         self.measured: set[str] = set()
         self.have_grown = False
 
@@ -35,6 +34,6 @@ class Footprints:
         return self._ledger.get(name) is None and not any(model.footprint_bytes <= room_bytes for room_bytes in rooms)
 
     def _room_bytes(self, device: str, model: Model) -> int:
-        pinned = (self._models[name] for name in self._pinned if name != model.name)
+        pinned = (other for other in self._models.values() if other.pinned and other.name != model.name)
         kept = (m for m in pinned if device in m.devices and not self._health[m.name].given_up)
         return self._ledger.devices[device].capacity_bytes - sum(m.footprint_bytes for m in kept)

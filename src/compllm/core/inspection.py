@@ -2,9 +2,60 @@
 
 from __future__ import annotations
 
-from compllm.core.ledger import Ledger
+from collections import Counter
+from dataclasses import dataclass
+
+from compllm.core.ledger import Ledger, ReplicaState
 from compllm.core.nodes import NodeGraph
 from compllm.errors import InvalidTransition
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """What a device holds and computes at an instant."""
+
+    name: str
+    capacity_bytes: int
+    free_bytes: int
+    cores: int
+    free_cores: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSnapshot:
+    """A replica at an instant; `device` is "remote" for an endpoint, `leases` are the requests it serves."""
+
+    model: str
+    device: str
+    state: ReplicaState
+    footprint_bytes: int
+    slots: int
+    leases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the scheduler knows at an instant: devices, replicas, and the nodes of open runs by state."""
+
+    devices: tuple[DeviceSnapshot, ...]
+    replicas: tuple[ReplicaSnapshot, ...]
+    nodes: dict[str, int]
+    open_runs: int
+
+
+def take_snapshot(graph: NodeGraph, ledger: Ledger) -> Snapshot:
+    """Return what is where now; O(nodes + replicas)."""
+    return Snapshot(
+        tuple(
+            DeviceSnapshot(
+                each.name, each.capacity_bytes, ledger.free_bytes(each.name), each.cores, ledger.free_cores(each.name)
+            )
+            for each in ledger.devices.values()
+        ),
+        tuple(ReplicaSnapshot(r.model.name, r.device, r.state, r.bytes, r.model.slots, len(r.leases)) for r in ledger),
+        dict(Counter(node.state for node in graph if not node.ended)),
+        graph.admitted,
+    )
 
 
 def describe(graph: NodeGraph, ledger: Ledger) -> str:

@@ -14,6 +14,7 @@ from compllm.core.nodes import Node, NodeGraph
 from compllm.core.places import Place, Places
 from compllm.core.policy import Credits, Victim, choose_victims, priority
 from compllm.core.ready import ReadyQueue
+from compllm.core.rules import Rules
 
 # Of a place, so many waiting models and devices are looked at after an event: more would cost more than they bring.
 _WIDTH = 8
@@ -33,8 +34,8 @@ class Placement:
     """Decides about residency; keeps the ledger's books of what it orders.
 
     `models` is the scheduler's own, corrected estimates included; `may_load` says whether a model is not resting after
-    a failure. `hysteresis` times its reload seconds is how long an idle replica is spared that another node is about to
-    need; `patience` times its cost is what the waits for a swap must add up to while there is other work.
+    a failure. `rules.hysteresis` times its reload seconds is how long an idle replica is spared that another node is
+    about to need; `rules.patience` times its cost is what the waits for a swap must add up to, with other work left.
     """
 
     def __init__(
@@ -46,8 +47,7 @@ class Placement:
         demand: Demand,
         places: Places,
         may_load: Callable[[str], bool],
-        hysteresis: float,
-        patience: float,
+        rules: Rules,
     ) -> None:
         self._models = models
         self._ledger = ledger
@@ -56,8 +56,7 @@ class Placement:
         self._demand = demand
         self._places = places
         self._may_load = may_load
-        self._hysteresis = hysteresis
-        self._patience = patience
+        self._rules = rules
         self._claims: dict[str, str] = {}  # device -> the model that room is being made for
         self._claimed: dict[str, str] = {}  # the other way round
         self._waiting: dict[Place, _Waiting] = {}
@@ -251,7 +250,7 @@ class Placement:
 
     def _is_worth_waiting(self, node: Node, following: Node, replica: Replica, reload_s: float) -> bool:
         """Whether a node should let another, about to need an idle replica, go first; asks to be woken if so."""
-        patience_s = self._hysteresis * reload_s
+        patience_s = self._rules.hysteresis * reload_s
         until_s = replica.used_at_s + patience_s
         if until_s <= self._now_s or not self._is_imminent(following):
             return False
@@ -278,7 +277,7 @@ class Placement:
         if len(self._graph.runs) < 2 or not any(r.leases or r.state == "loading" for r in self._ledger.on(device)):
             return True
         cost_s = self._reload_s(model.name, device) + self._cost_s(victims)
-        until_s = self._queue.waited_until_s(model.name, self._patience * cost_s)
+        until_s = self._queue.waited_until_s(model.name, self._rules.patience * cost_s)
         if until_s <= self._now_s:
             return True
         self._put_off_until(until_s, model.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from compllm.core.ledger import REMOTE, Model
@@ -40,17 +40,20 @@ class Place:
 class Places:
     """Finds, for a device, the node that has been passed over too often there; amortised O(log n)."""
 
-    def __init__(self, models: Mapping[str, Model], max_overtakes: int) -> None:
-        places: dict[tuple[str, ...], Place] = {}
+    def __init__(self, max_overtakes: int) -> None:
+        self._max_overtakes = max_overtakes
+        self._places: dict[tuple[str, ...], Place] = {}
         self._of: dict[str, Place] = {}
         self._on: dict[str, list[Place]] = {}
-        for model in models.values():
-            devices = model.devices or (f"{REMOTE}:{model.name}",)
-            if devices not in places:
-                places[devices] = Place(devices, max_overtakes * len(devices))
-                for device in devices:
-                    self._on.setdefault(device, []).append(places[devices])
-            self._of[model.name] = places[devices]
+
+    def add(self, model: Model) -> None:
+        """Give a model its place, a new one if no other model shares it."""
+        devices = model.devices or (f"{REMOTE}:{model.name}",)
+        if devices not in self._places:
+            place = self._places[devices] = Place(devices, self._max_overtakes * len(devices))
+            for device in devices:
+                self._on.setdefault(device, []).append(place)
+        self._of[model.name] = self._places[devices]
 
     def of(self, model: str) -> Place:
         """Return the place of a model."""

@@ -19,7 +19,7 @@ from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
 from compllm.core.footprints import Footprints
 from compllm.core.health import Health
-from compllm.core.inspection import check_books, describe
+from compllm.core.inspection import Snapshot, check_books, describe, take_snapshot
 from compllm.core.learning import Estimates, company_between, virtual_tokens
 from compllm.core.ledger import REMOTE, Device, Ledger, Model, Replica, place_models
 from compllm.core.nodes import Node, NodeGraph
@@ -49,33 +49,23 @@ class Scheduler:
         rules: Rules | None = None,
         estimates: Estimates | None = None,
     ) -> None:
-        models, devices = tuple(models), tuple(devices)
-        homes = place_models(models, devices)
         self.rules = rules or Rules()
-        self.models: dict[str, Model] = {m.name: replace(m, devices=homes[m.name]) for m in models}
+        self.models: dict[str, Model] = {}
         self.estimates = estimates or Estimates()
-        self.ledger = Ledger(devices)
+        self.ledger = Ledger(tuple(devices))
         self.graph = NodeGraph()
         self.shares = Shares()
         self.queue = ReadyQueue(self.shares)
-        self._places = Places(self.models, self.rules.max_overtakes)
+        self._places = Places(self.rules.max_overtakes)
         self._demand = Demand()
         self._dispatch = Dispatch(self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates)
         self._placement = Placement(
-            self.models,
-            self.ledger,
-            self.graph,
-            self.queue,
-            self._demand,
-            self._places,
-            self._may_load,
-            self.rules.hysteresis,
-            self.rules.patience,
+            self.models, self.ledger, self.graph, self.queue, self._demand, self._places, self._may_load, self.rules
         )
         self._outlook = OutlookPlanner(
             self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
         )
-        self._health: dict[str, Health] = {name: Health() for name in self.models}
+        self._health: dict[str, Health] = {}
         self.footprints = Footprints(self.models, self.ledger, self._health)
         self._waking = Waking()
         self._in_flight = 0
@@ -97,7 +87,20 @@ class Scheduler:
             ev.ModelCrashed: self._model_crashed,
             ev.Woken: self._woken,
         }
-        for model in self.models.values():
+        self.add_models(models)
+
+    def add_models(self, models: Iterable[Model]) -> None:
+        """Make models known that no node has asked for yet.
+
+        Raises:
+            ModelTooLargeError: one can never be resident beside what is known; nothing has changed.
+        """
+        models = tuple(models)
+        homes = place_models([*self.models.values(), *models], self.ledger.devices.values())
+        for model in (replace(each, devices=homes[each.name]) for each in models):
+            self.models[model.name] = model
+            self._health[model.name] = Health()
+            self._places.add(model)
             if not model.devices:
                 self.ledger.add_remote(model)
 
@@ -134,9 +137,9 @@ class Scheduler:
         commands, self._commands = self._commands, []
         return commands
 
-    def recall(self, model: str, footprint_bytes: int, load_s: float) -> None:
-        """Take over what was measured for an absent model in an earlier life."""
-        self._correct(model, footprint_bytes, load_s)
+    def snapshot(self) -> Snapshot:
+        """Return what is where now; O(nodes + replicas)."""
+        return take_snapshot(self.graph, self.ledger)
 
     def check(self) -> None:
         """Assert what must hold between events; O(nodes + replicas), meant for tests.
@@ -352,7 +355,7 @@ class Scheduler:
         replica = self.ledger.expect(event.model)
         self._in_flight -= 1
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
-        self._correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
+        self.correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
         replica.model = self.models[event.model]
         if replica.owed_to is not None:
             asker = self.graph.node(*replica.owed_to)  # type: ignore[misc]
@@ -368,7 +371,7 @@ class Scheduler:
         self._touch(replica.device, event.model)
         if event.needed_bytes is not None:
             needed_bytes = max(event.needed_bytes, self.models[event.model].footprint_bytes)
-            self._correct(event.model, needed_bytes, replica.model.load_s)
+            self.correct(event.model, needed_bytes, replica.model.load_s)
         self._note_failure(event.model, event.reason, retryable=event.retryable)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
@@ -400,7 +403,7 @@ class Scheduler:
             self._gave_way(node)
             self._queue(node)
 
-    def _correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
+    def correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
         """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
         if self.footprints.correct(name, footprint_bytes, load_s):
             for each in list(self.queue.models()) if self.models[name].pinned else [name]:

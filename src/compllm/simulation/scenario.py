@@ -13,10 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from compllm.assembly import make_embedded, model_of
 from compllm.config import (
-    DeviceConfig,
     EmbeddedModelConfig,
-    ModelConfig,
     Name,
     Size,
     TeamFile,
@@ -29,7 +28,6 @@ from compllm.core.rules import Rules
 from compllm.core.simulation import Failures, Truth
 from compllm.core.workload import Mix
 from compllm.errors import ConfigError
-from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.yamlfile import Document, Key, explain_errors, read_yaml
 
 Factor = Annotated[float, Field(gt=0)]
@@ -213,31 +211,12 @@ def _simulated(name: str, given: _SimulatedModel, homes: tuple[str, ...]) -> Mod
 def _from_team(team: TeamFile) -> Scenario:
     config = team.config
     devices = tuple(Device(name, each.capacity_bytes, each.core_count) for name, each in config.devices.items())
-    models = tuple(_model(team, name, each) for name, each in config.models.items())
+    settings = load_settings()
+    backends = {
+        name: make_embedded(team, each, settings)
+        for name, each in config.models.items()
+        if isinstance(each, EmbeddedModelConfig)
+    }
+    models = tuple(model_of(name, backends.get(name), each, devices) for name, each in config.models.items())
     experts = {name: expert.model for name, expert in config.experts.items()}
     return Scenario(devices, models, experts, rules=Rules(skip_descendants=config.on_failure == "skip"))
-
-
-def _model(team: TeamFile, name: str, config: ModelConfig) -> Model:
-    if not isinstance(config, EmbeddedModelConfig):
-        return Model(name, slots=config.slots)
-    backend = EmbeddedBackend(
-        team.resolve(config.file) if config.file is not None else None,
-        context_tokens=config.context_tokens,
-        slots=config.slots,
-        threads=config.threads or max(map(_cores, team.config.devices.values())),
-        cache_dir=load_settings().cache_dir,
-    )
-    return Model(
-        name,
-        backend.estimated_footprint_bytes(),
-        config.slots,
-        backend.compute_share,
-        config.devices or tuple(team.config.devices),
-        config.pinned,
-        curve=backend.curve,
-    )
-
-
-def _cores(device: DeviceConfig) -> int:
-    return device.core_count

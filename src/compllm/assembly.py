@@ -1,0 +1,116 @@
+"""Builds the parts that a team file names: encoder, router, backends, and what the scheduler knows of the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from compllm.config import (
+    EmbeddedModelConfig,
+    EndpointModelConfig,
+    ExpertConfig,
+    ModelConfig,
+    Settings,
+    TeamFile,
+    read_secret,
+)
+from compllm.core.ledger import Device, Model
+from compllm.core.routing import ExpertProfile
+from compllm.experts.base import Backend
+from compllm.experts.embedded.backend import EmbeddedBackend
+from compllm.experts.endpoint import EndpointBackend
+from compllm.router.base import Encoder
+from compllm.router.calibration import Calibration
+from compllm.router.endpoint_encoder import EndpointEncoder
+from compllm.router.onnx_encoder import OnnxEncoder
+from compllm.router.router import Router
+
+
+def make_encoder(file: TeamFile) -> Encoder:
+    """Return the team's encoder, the bundled one unless the file names an endpoint.
+
+    Raises:
+        ConfigError: its API key is not set.
+    """
+    config = file.config.router.encoder
+    if config is None:
+        return OnnxEncoder()
+    key = read_secret(config.api_key_env, "router.encoder")
+    return EndpointEncoder(config.base_url, config.model, api_key=key)
+
+
+def make_router(file: TeamFile, encoder: Encoder) -> Router:
+    """Return the router of the team's experts.
+
+    Raises:
+        ConfigError: the calibration cannot be used.
+    """
+    config = file.config.router
+    return Router(
+        encoder,
+        [profile_of(name, expert) for name, expert in file.config.experts.items()],
+        mode=config.mode,
+        threshold=config.threshold,
+        fallback=config.fallback,
+        calibration=_calibration(file, encoder),
+    )
+
+
+def profile_of(name: str, config: ExpertConfig) -> ExpertProfile:
+    """Return what the router knows of an expert."""
+    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback)
+
+
+def _calibration(file: TeamFile, encoder: Encoder) -> Calibration | None:
+    path = file.config.router.calibration
+    return Calibration.load(file.resolve(path), encoder=encoder.name) if path is not None else None
+
+
+def make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
+    """Return the backend that reaches a model of the file.
+
+    Raises:
+        ConfigError: its API key is not set.
+    """
+    config = file.config.models[name]
+    if isinstance(config, EndpointModelConfig):
+        key = read_secret(config.api_key_env, f"models.{name}")
+        return EndpointBackend(
+            config.base_url,
+            config.model,
+            api_key=key,
+            key_name=config.api_key_env or "api_key_env",
+            timeout_s=config.timeout_s,
+            dialect=config.dialect,
+        )
+    return make_embedded(file, config, settings)
+
+
+def make_embedded(file: TeamFile, config: EmbeddedModelConfig, settings: Settings) -> EmbeddedBackend:
+    """Return the backend of a model that gets a worker of its own."""
+    cores = max(device.core_count for device in file.config.devices.values())
+    return EmbeddedBackend(
+        file.resolve(config.file) if config.file is not None else None,
+        context_tokens=config.context_tokens,
+        slots=config.slots,
+        adapters=file.adapters(config),
+        threads=config.threads or cores,
+        cache_dir=settings.cache_dir,
+    )
+
+
+def model_of(name: str, backend: Backend | None, config: ModelConfig, devices: Sequence[Device]) -> Model:
+    """Return what the scheduler should know of a model: nothing but its slots where it is not on our devices."""
+    if not isinstance(backend, EmbeddedBackend) or not isinstance(config, EmbeddedModelConfig):
+        return Model(name, slots=config.slots)
+    homes = config.devices or tuple(device.name for device in devices)
+    bare = Model(name, slots=config.slots, threads=backend.compute_share, devices=homes, pinned=config.pinned)
+    return replace(bare, footprint_bytes=backend.estimated_footprint_bytes(), curve=backend.curve)
+
+
+def secrets_of(file: TeamFile) -> list[str]:
+    """Return every secret that the team uses, so that none is written down."""
+    endpoints = [m for m in file.config.models.values() if isinstance(m, EndpointModelConfig)]
+    encoder = file.config.router.encoder
+    variables = [m.api_key_env for m in endpoints] + ([encoder.api_key_env] if encoder else [])
+    return [secret for secret in (read_secret(v, "the team") for v in variables) if secret]

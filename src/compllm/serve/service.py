@@ -1,0 +1,36 @@
+"""What every part of the server shares: the open team and its runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from compllm.pipeline import Team
+from compllm.serve.live import LiveRuns
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An open team that serves many callers at once."""
+
+    team: Team
+    runs: LiveRuns
+
+
+@asynccontextmanager
+async def open_service(team: Team) -> AsyncIterator[Service]:
+    """Open the team and have its runs go on, whoever listens, until the service closes.
+
+    Raises:
+        JournalError: the journal cannot be opened.
+    """
+    async with team, anyio.create_task_group() as tasks:
+        runs = LiveRuns(team, tasks)
+        try:
+            yield Service(team, runs)
+        finally:
+            runs.close()
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,43 @@
+"""Teams of fake experts for the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compllm.config import Settings, load_team
+from compllm.experts.base import Backend
+from compllm.experts.fake import FakeExpert
+from compllm.pipeline import Team
+from tests.router.encoders import WordEncoder
+
+FILE = """
+name: clinic
+models:
+  one: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m, slots: 3}
+  two: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}
+experts:
+  heart: {model: one, description: An expert in heart who answers questions about heart and pulse.}
+  glands: {model: two, description: An expert in glands who answers questions about glands and insulin.}
+  general: {model: one}
+router: {mode: tag, threshold: 0.5, fallback: general}
+limits: {runs: 40, question_characters: 2000}
+"""
+
+MakeTeam = Callable[..., Team]
+
+
+@pytest.fixture
+def make_team(tmp_path: Path) -> MakeTeam:
+    """Return a function that makes a team; its models are given by name, or echo in capitals."""
+
+    def make(text: str = FILE, **backends: Backend) -> Team:
+        path = tmp_path / "compllm.yaml"
+        path.write_text(text)
+        file = load_team(path)
+        given = {name: backends.get(name) or FakeExpert(str.upper) for name in file.config.models}
+        return Team(file, Settings(tmp_path / "cache", tmp_path / "data"), backends=given, encoder=WordEncoder())
+
+    return make
