@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compllm.bench.evidence.metering import MeteredBackend
 from compllm.bench.evidence.rows import EvidenceRow, GoldStep
 from compllm.bench.evidence.team import BenchTeam
 from compllm.config import Settings, TeamFile, load_team
-from compllm.core.routing import ExpertProfile
 from compllm.experts.fake import FakeExpert
-from compllm.router.router import Router
 from tests.router.encoders import WordEncoder
 
 FILE = """
@@ -56,10 +53,6 @@ def clinic(folder: Path, text: str = FILE) -> TeamFile:
 
 def bench_team(folder: Path, **fakes: FakeExpert) -> BenchTeam:
     """Return a team of fakes, to be opened, whose encoder counts words."""
-    team = BenchTeam(clinic(folder), Settings(folder / "cache", folder / "data"))
-    experts = team.file.config.experts
-    for name in team.file.config.models:
-        team._backends[name] = MeteredBackend(fakes.get(name) or FakeExpert(), team.meter)
-    profiles = [ExpertProfile(name, expert.model, expert.description) for name, expert in experts.items()]
-    team.router = Router(WordEncoder(), profiles, mode="tag", threshold=0.5, fallback="general")
-    return team
+    backends = {"one": FakeExpert(), "two": FakeExpert(), **fakes}
+    settings = Settings(folder / "cache", folder / "data")
+    return BenchTeam(clinic(folder), settings, backends=backends, encoder=WordEncoder())

@@ -3,64 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
 import psutil
 
-from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport
+from compllm.core.events import Event, ModelLoaded
+from compllm.experts.metered import Usage
 
 _SAMPLE_S = 0.1
 
 
 @dataclass(slots=True)
-class Meter:
-    """Counts since the last `reset`."""
+class Meter(Usage):
+    """Calls, tokens, and seconds of loading since the last `reset`; an observer of a team for the latter."""
 
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
     load_s: float = 0.0
+
+    def observe(self, event: Event) -> None:
+        """Take note of a load."""
+        if isinstance(event, ModelLoaded):
+            self.load_s += event.load_s
 
     def reset(self) -> None:
         """Begin again from nothing."""
         self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.load_s = 0.0
-
-
-class MeteredBackend:
-    """A backend that does what another does, and counts it."""
-
-    def __init__(self, backend: Backend, meter: Meter) -> None:
-        self.supports_grammar = backend.supports_grammar
-        self.supports_json_schema = backend.supports_json_schema
-        self._backend = backend
-        self._meter = meter
-
-    async def load(self) -> LoadReport:
-        """Load, and count the seconds."""
-        report = await self._backend.load()
-        self._meter.load_s += report.load_s
-        return report
-
-    async def evict(self) -> None:
-        """Evict."""
-        await self._backend.evict()
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """Answer, and count the call and its tokens; those of a call that is broken off are not known."""
-        self._meter.calls += 1
-        async with aclosing(self._backend.stream(request)) as chunks:
-            async for chunk in chunks:
-                self._meter.prompt_tokens += chunk.prompt_tokens or 0
-                self._meter.completion_tokens += chunk.completion_tokens or 0
-                yield chunk
-
-    async def crashed(self) -> str:
-        """Return once the model has died by itself."""
-        return await self._backend.crashed()
 
 
 @dataclass(slots=True)

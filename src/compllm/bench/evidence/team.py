@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 
 import anyio.to_thread
 
 from compllm.aggregator.base import Part
-from compllm.bench.evidence.metering import Meter, MeteredBackend
+from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
 from compllm.config import DeviceConfig, EmbeddedModelConfig, ExpertConfig, Settings, TeamConfig, TeamFile
 from compllm.core.events import AnswerDelta, Stamped
+from compllm.core.routing import Assignment
+from compllm.experts.base import Backend
 from compllm.explain import explain
 from compllm.explain.story import NodeStory
 from compllm.pipeline import Team
 from compllm.planner.base import Planner
-from compllm.run import Route
+from compllm.router.base import Encoder
+from compllm.run import Route, Run, Stages
 
 # The passages that one call with all documents reads.
 _PASSAGES = 5
@@ -32,18 +35,26 @@ _UNLIMITED_BYTES, _UNLIMITED_CORES = 2**50, 4_096
 class BenchTeam(Team):
     """A team for measuring: the same parts, with seams where the ablations cut."""
 
-    def __init__(self, file: TeamFile, settings: Settings) -> None:
-        super().__init__(patient(file), settings)
+    def __init__(
+        self,
+        file: TeamFile,
+        settings: Settings,
+        *,
+        backends: Mapping[str, Backend] | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
         self.meter = Meter()
-        # In place, since the executor holds the same mapping.
-        for name in self._backends:
-            self._backends[name] = MeteredBackend(self._backends[name], self.meter)
+        super().__init__(patient(file), settings, backends=backends, encoder=encoder, observers=(self.meter,))
 
     async def prepare(self) -> None:
         """Index all documents, so that no question pays for it."""
         for expert in self.experts.values():
             if expert.retrieve is not None:
                 await anyio.to_thread.run_sync(expert.retrieve, _ANY_QUESTION, 1)
+
+    async def routed(self, question: str, tag: str | None) -> Assignment:
+        """Return whom the team's router gives a question to."""
+        return await anyio.to_thread.run_sync(self.router.route, question, tag)
 
     async def run(
         self,
@@ -53,8 +64,7 @@ class BenchTeam(Team):
         watch: Callable[[Stamped], None] = lambda _: None,
     ) -> Reply:
         """Answer a question by a planner and a route of one's own, else by the team's; `watch` sees every event."""
-        run_id = f"bench-{secrets.token_hex(6)}"
-        run = self._start(run_id, question, planner or self.make_planner(run_id), route or self._route)
+        run = self._begin(question, planner, route)
         events: list[Stamped] = []
         async with aclosing(self.follow(run)) as stream:
             async for stamped in stream:
@@ -69,7 +79,26 @@ class BenchTeam(Team):
             AggregationError: nothing usable came of it.
             ExpertError: the model behind it failed.
         """
-        return self._make_aggregator("").join(question, parts)
+        return self._make_aggregator("", self.meter).join(question, parts)
+
+    def _begin(self, question: str, planner: Planner | None, route: Route | None) -> Run:
+        run_id = f"bench-{secrets.token_hex(6)}"
+        stages = Stages(
+            self.file.config.name,
+            planner or self.make_planner(run_id, self.meter),
+            route or self.routed,
+            self._experts,
+            self._executor,
+            self._make_aggregator(run_id, self.meter),
+            self.file.config.limits.deadline_s,
+            self._journal,
+            self._executor.observers,
+            self.meter,
+        )
+        run = Run(run_id, question, stages)
+        run.open()
+        self._executor.tasks.start_soon(run.live)
+        return run
 
 
 def _reply(events: list[Stamped]) -> Reply:

@@ -67,12 +67,12 @@ async def whole(team: BenchTeam, row: EvidenceRow) -> Reply:
 
 async def chained(team: BenchTeam, row: EvidenceRow) -> Reply:
     """Ask the same steps as a chain: each is told what was found before (Wei et al. 2022)."""
-    return await team.run(row.question, ChainPlanner(team.make_planner()))
+    return await team.run(row.question, ChainPlanner(team.make_planner(usage=team.meter)))
 
 
 async def one_by_one(team: BenchTeam, row: EvidenceRow) -> Reply:
     """Ask the same steps one after another; nothing overlaps and nothing is batched."""
-    planner = PacedPlanner(team.make_planner())
+    planner = PacedPlanner(team.make_planner(usage=team.meter))
     return await team.run(row.question, planner, watch=planner.watch)
 
 
@@ -89,7 +89,7 @@ async def by_gold_route(team: BenchTeam, row: EvidenceRow) -> Reply:
     async def route(question: str, tag: str | None) -> Assignment:
         if tag in experts.values():
             return _given(team, str(tag))
-        return await anyio.to_thread.run_sync(team.router.route, question, tag)
+        return await team.routed(question, tag)
 
     return await team.run(row.question, GivenPlanner(Plan(steps)), route)
 
@@ -99,7 +99,7 @@ async def by_documents(team: BenchTeam, row: EvidenceRow) -> Reply:
 
     async def route(question: str, tag: str | None) -> Assignment:
         best = await anyio.to_thread.run_sync(_best_read, team, question)
-        return _given(team, best) if best else await anyio.to_thread.run_sync(team.router.route, question, tag)
+        return _given(team, best) if best else await team.routed(question, tag)
 
     return await team.run(row.question, route=route)
 

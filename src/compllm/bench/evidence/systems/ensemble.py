@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-import anyio.to_thread
-
 from compllm.bench.evidence.reply import Reply, StepReply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.evidence.systems.base import Factory
@@ -33,7 +31,7 @@ async def majority(team: BenchTeam, row: EvidenceRow) -> Reply:
         ExpertError: the model failed.
         RoutingError: no expert may answer.
     """
-    assignment = await anyio.to_thread.run_sync(team.router.route, row.question, None)
+    assignment = await team.routed(row.question, None)
     expert = replace(team.experts[assignment.expert], temperature=_TEMPERATURE)
     samples = [await _sampled(team, expert, row.question, seed) for seed in range(_SAMPLES)]
     steps = tuple(StepReply.of(row.question, sample, is_last=False) for sample in samples if sample)
@@ -46,7 +44,7 @@ async def majority(team: BenchTeam, row: EvidenceRow) -> Reply:
 
 async def _sampled(team: BenchTeam, expert: Expert, question: str, seed: int) -> SubAnswer | None:
     """Return one sample, or None where the expert says that it has no answer."""
-    async with team.lease(expert.profile.model, "bench") as backend:
+    async with team.lease(expert.profile.model, "bench", usage=team.meter) as backend:
         try:
             async with aclosing(expert.answer(question, SeededBackend(backend, seed))) as pieces:
                 async for piece in pieces:

@@ -61,7 +61,7 @@ async def reasoning_and_acting(team: BenchTeam, row: EvidenceRow) -> Reply:
 async def _said(team: BenchTeam, thinker: Expert, turns: list[Message]) -> str:
     request = ChatRequest(tuple(turns), _ACTION_TOKENS, stop=("Observation:",))
     async with (
-        team.lease(thinker.profile.model, "bench") as backend,
+        team.lease(thinker.profile.model, "bench", usage=team.meter) as backend,
         aclosing(backend.stream(request)) as chunks,
     ):
         return "".join([chunk.text async for chunk in chunks]).strip()
