@@ -32,8 +32,15 @@ def test_a_decomposition_keeps_its_steps_domains_and_aliases(tmp_path: Path) -> 
     )
 
 
+def test_a_number_sign_is_no_reference_unless_the_step_needs_it(tmp_path: Path) -> None:
+    steps = [{"id": "s1", "question": "Who had the #6 hit?"}, {"id": "s2", "question": "#1?", "depends_on": ["s1"]}]
+    plan = read(tmp_path, question="q", answer="a", sub_queries=steps).gold_plan
+    assert plan[1].display == "Who had the #6 hit?"
+    assert plan.edges == ((1, 2),)
+
+
 def test_several_answers_are_several_parts(tmp_path: Path) -> None:
-    assert read(tmp_path, question="Both?", answer=["a", "b"]).parts == (("a",), ("b",))
+    assert read(tmp_path, question="Both?", answer=["a", 8]).parts == (("a",), ("8",))
 
 
 def test_musique_depends_on_what_its_steps_name(tmp_path: Path) -> None:
@@ -72,6 +79,7 @@ def test_fanoutqa_becomes_a_flat_plan_whose_parents_come_first() -> None:
         ("How old?", (1,)),
         ("And then?", (2,)),
     ]
+    assert [step.answers for step in steps] == [("Ann, Bob",), ("Ann, 3",), ()]
     assert list(_leaves({"Ann": [3, 4]})) == [("Ann",), ("3",), ("4",)]
 
 

@@ -29,7 +29,7 @@ def test_the_gold_plan_substitutes_and_depends(tmp_path: Path) -> None:
     [
         ({"parts": [[]]}, '"parts" needs a list'),
         ({"parts": []}, '"parts" needs a list'),
-        ({"parts": [7]}, "a list was expected"),
+        ({"parts": [None]}, "a list was expected"),
         ({"plan": ["x"]}, "a step is an object"),
         ({"plan": [{"id": 2, "question": "When was #1 born?"}]}, "needs step 1"),
         ({"id": None, "set": None}, ""),

@@ -8,7 +8,7 @@ One reader serves every file: MultiExpertQA's own rows; `{"question", "answer", 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from compllm.errors import ConfigError
 from compllm.router.calibration import read_json_lines
 
 FANOUTQA = "fanoutqa"
+_REFERENCE = re.compile(r"(?<![\w#\\&])#(\d{1,9})(?!\w)")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -61,14 +62,20 @@ def _steps(row: Mapping[str, Any]) -> Iterator[GoldStep]:
         yield GoldStep(number, step["question"], depends_on=named, answers=texts(step["answer"]))
     for step in row.get("sub_queries") or ():
         domain = str(step.get("domain") or "")
+        needs = tuple(map(_number, step.get("depends_on") or ()))
         yield GoldStep(
             _number(step["id"]),
-            step["question"],
+            _literal(step["question"], needs),
             domain.replace("_", " "),
-            tuple(map(_number, step.get("depends_on") or ())),
+            needs,
             domain,
             (*texts(step.get("answer") or []), *_aliases(step)),
         )
+
+
+def _literal(question: str, needs: Collection[int]) -> str:
+    """Return a question in which `#n` is a number sign unless the step needs step n, as in "the #1 hit"."""
+    return _REFERENCE.sub(lambda match: match[0] if int(match[1]) in needs else f"\\{match[0]}", question)
 
 
 def _aliases(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -98,11 +105,12 @@ def _flatten(nodes: Any, numbers: dict[str, int], steps: list[GoldStep]) -> None
         inner = [numbers[each.id] for each in node.decomposition]
         needs = [numbers[each] for each in node.depends_on if each in numbers]
         numbers[node.id] = len(steps) + 1
-        answers = tuple(answer for leaf in _leaves(node.answer) for answer in leaf) if node.answer is not None else ()
+        said = ", ".join(leaf for (leaf,) in _leaves(node.answer)) if node.answer is not None else ""
+        answers = (said,) if said else ()
         steps.append(GoldStep(len(steps) + 1, node.question, depends_on=(*inner, *needs), answers=answers))
 
 
-def _leaves(answer: Any) -> Iterator[tuple[str, ...]]:
+def _leaves(answer: Any) -> Iterator[tuple[str]]:
     """Yield the single values of an answer, which may be nested lists and objects; each is a part."""
     if isinstance(answer, Mapping):
         for key, value in answer.items():

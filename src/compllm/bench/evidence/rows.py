@@ -80,12 +80,12 @@ def evidence_row(row: Mapping[str, object], where: str) -> EvidenceRow:
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Return a list of texts, or a single text, as a tuple.
+    """Return a list of texts, or a single text or number, as a tuple of texts.
 
     Raises:
         TypeError: it is neither.
     """
-    return (value,) if isinstance(value, str) else tuple(str(text) for text in _list(value))
+    return (str(value),) if isinstance(value, str | int | float) else tuple(str(text) for text in _list(value))
 
 
 def write_rows(path: Path, rows: Iterable[EvidenceRow]) -> None:
