@@ -51,6 +51,7 @@ from compllm.planner.given import GivenPlanner
 from compllm.planner.rules import RulePlanner
 from compllm.planner.written import ModelPlanner
 from compllm.router.base import Encoder
+from compllm.router.remembering import RememberingEncoder
 from compllm.router.router import Router
 from compllm.run import Route, Run, Stages
 
@@ -87,7 +88,7 @@ class Team:
     ) -> None:
         self.file = file
         self.settings = settings or load_settings()
-        self._encoder = encoder or make_encoder(file)
+        self._encoder = RememberingEncoder(encoder or make_encoder(file))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
         self.router = make_router(file, self._encoder, self._best_passages)
