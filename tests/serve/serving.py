@@ -66,7 +66,7 @@ async def _serve(
     task_status: TaskStatus[tuple[Service, Callable[[], None]]],
 ) -> None:
     async with open_service(team) as service:
-        config = uvicorn.Config(create_app(service, access), lifespan="off", log_level="error", ws="none")
+        config = uvicorn.Config(create_app(service, access), lifespan="off", log_config=None, ws="none")
         server = _Server(config)
 
         def stop() -> None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -65,8 +65,8 @@ class ApiError(Exception):
         """The JSON that says it."""
         kind = "server_error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
         kind = "rate_limit_error" if self.status == HTTPStatus.TOO_MANY_REQUESTS else kind
-        message = self.message.encode("utf-8", "replace").decode()
-        return ErrorBody(error=ErrorDetail(message=message, type=kind, param=self.param, code=self.code))
+        param = None if self.param is None else _sound(self.param)
+        return ErrorBody(error=ErrorDetail(message=_sound(self.message), type=kind, param=param, code=self.code))
 
     @property
     def response(self) -> JSONResponse:
@@ -85,7 +85,8 @@ def unknown_model(name: str, known: Sequence[str], param: str = "model") -> ApiE
     return ApiError(HTTPStatus.NOT_FOUND, message, "model_not_found", param)
 
 
-_UNANSWERED = {
+Unanswered: TypeAlias = Literal["run_failed", "run_cancelled", "run_interrupted", "deadline_passed"]
+_UNANSWERED: Mapping[Unanswered, HTTPStatus] = {
     "run_failed": HTTPStatus.BAD_GATEWAY,
     "run_cancelled": HTTPStatus.CONFLICT,
     "run_interrupted": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -208,6 +209,11 @@ def _place(location: Sequence[str | int], body: object, *, ends_outside: bool) -
 async def _on_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     return ApiError(error.status_code, error.detail, headers=error.headers or {}).response
+
+
+def _sound(text: str) -> str:
+    """Return what a client sent without what no encoder takes: half a surrogate pair becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
 
 
 async def _on_bug(_: Request, error: Exception) -> JSONResponse:
