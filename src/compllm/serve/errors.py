@@ -65,8 +65,9 @@ class ApiError(Exception):
         """The JSON that says it."""
         kind = "server_error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
         kind = "rate_limit_error" if self.status == HTTPStatus.TOO_MANY_REQUESTS else kind
-        param = None if self.param is None else _sound(self.param)
-        return ErrorBody(error=ErrorDetail(message=_sound(self.message), type=kind, param=param, code=self.code))
+        # A run's reasons come from models, whose words need not be text that JSON can hold.
+        message = self.message.encode("utf-8", "replace").decode()
+        return ErrorBody(error=ErrorDetail(message=message, type=kind, param=self.param, code=self.code))
 
     @property
     def response(self) -> JSONResponse:
@@ -209,11 +210,6 @@ def _place(location: Sequence[str | int], body: object, *, ends_outside: bool) -
 async def _on_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     return ApiError(error.status_code, error.detail, headers=error.headers or {}).response
-
-
-def _sound(text: str) -> str:
-    """Return what a client sent without what no encoder takes: half a surrogate pair becomes "?"."""
-    return text.encode("utf-8", "replace").decode()
 
 
 async def _on_bug(_: Request, error: Exception) -> JSONResponse:
