@@ -28,7 +28,7 @@ from compllm.serve.answering import (
     pieces,
     whole_while_wanted,
 )
-from compllm.serve.conversation import CHAT_ID, ask_for, without_effect
+from compllm.serve.conversation import CHAT_ID, Conversation, ask_for, without_effect
 from compllm.serve.cutting import Cutter, FinishReason
 from compllm.serve.dry import dry_run
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
@@ -47,8 +47,8 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     """Answer the last message; `reasoning_content` carries the plan and the sub-answers."""
     turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
     instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
-    ask = ask_for(service, body.model, turns, instructions, body.compllm, body.user, param="messages")
-    headers = without_effect(service, body.model, idle_fields(body), instructions)
+    said = Conversation(body.model, turns, instructions, body.compllm, body.user, "messages")
+    ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
     if body.compllm.dry_run:
         shape, source = _Shape("dry-run", body.model), (await dry_run(service, ask, "compllm.dry_run")).pieces()
     else:

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from compllm.serve.answering import begin, pieces, whole_while_wanted
-from compllm.serve.conversation import ask_for, turns_before, without_effect
+from compllm.serve.conversation import Conversation, ask_for, turns_before, without_effect
 from compllm.serve.cutting import Cutter
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
 from compllm.serve.errors import refused
@@ -37,8 +37,8 @@ async def respond(body: ResponseBody, request: Request, service: ServiceOf, call
     for each in body.turns:
         if each.role == "user" or each.role == "assistant":
             turns.append(Turn(each.role, each.text))
-    ask = ask_for(service, body.model, turns, instructions, body.compllm, body.user, param="input")
-    headers = without_effect(service, body.model, idle_fields(body), instructions)
+    said = Conversation(body.model, turns, instructions, body.compllm, body.user, "input")
+    ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
     run = begin(service, caller, ask)
     headers["compllm-run"] = run.id
     deadline_s = service.team.file.config.limits.deadline_s
