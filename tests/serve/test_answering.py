@@ -19,6 +19,6 @@ async def test_a_run_that_ends_without_an_ending_was_interrupted() -> None:
     run._send.close()
     live = LiveRun(run)
     await live.keep()
-    found = [piece async for piece in pieces(live, Cutter(), 1.0, stays=True)]
+    found = [piece async for piece in pieces(live, Cutter(), 1.0)]
     assert isinstance(found[0], Failed)
     assert (found[0].error.status, found[0].error.code, len(found)) == (503, "run_interrupted", 1)
