@@ -1,0 +1,117 @@
+"""A real server with the page on it, and Debian's Chromium to look at it with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.async_api import Browser, Page, Route, async_playwright
+
+from compllm.pipeline import Team
+from compllm.serve.callers import Access, OpenAccess
+from compllm.serve.page import mount_page
+from compllm.serve.service import Service, open_service
+
+_CHROMIUM = "/usr/bin/chromium"
+_PATIENCE_MS = 10_000
+
+
+class Server(uvicorn.Server):
+    """A server that says when it can be reached, and leaves signals to the tests."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off"))
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @property
+    def url(self) -> str:
+        port = self.servers[0].sockets[0].getsockname()[1]
+        return f"http://127.0.0.1:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server under test."""
+
+    url: str
+    service: Service
+
+
+@asynccontextmanager
+async def open_site(team: Team, access: Access | None = None) -> AsyncIterator[Site]:
+    """Serve a team's page on a free port."""
+    app = FastAPI()
+    async with open_service(team) as service, anyio.create_task_group() as tasks:
+        mount_page(app, service, access or OpenAccess())
+        server = Server(app)
+        tasks.start_soon(server._serve)
+        await server.ready.wait()
+        yield Site(server.url, service)
+        server.force_exit = server.should_exit = True
+
+
+@dataclass(slots=True)
+class Window:
+    """A browser window that reaches nothing but the server; what it tried, and what went wrong, is noted."""
+
+    page: Page
+    foreign: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    async def watch(self, site: Site) -> None:
+        """Stop and note every request that is not to the server, and every error of the page."""
+
+        async def check(route: Route) -> None:
+            if route.request.url.startswith(site.url):
+                await route.continue_()
+            else:
+                self.foreign.append(route.request.url)
+                await route.abort()
+
+        await self.page.route("**/*", check)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+
+
+OpenWindow = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def window(browser: Browser) -> OpenWindow:
+    """Return a function that opens a new browser on a site; nothing foreign may be asked for, nothing may go wrong."""
+
+    @asynccontextmanager
+    async def open_window(site: Site, **options: Any) -> AsyncIterator[Page]:
+        context = await browser.new_context(base_url=site.url, **options)
+        context.set_default_timeout(_PATIENCE_MS)
+        window = Window(await context.new_page())
+        await window.watch(site)
+        yield window.page
+        await context.close()
+        assert window.foreign == []
+        assert window.errors == []
+
+    return open_window
