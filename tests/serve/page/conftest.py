@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import anyio
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Route, async_playwright, expect
 
 from compllm.pipeline import Team
 from compllm.serve.callers import Access, OpenAccess
@@ -19,7 +20,7 @@ from compllm.serve.page import mount_page
 from compllm.serve.service import Service, open_service
 
 _CHROMIUM = "/usr/bin/chromium"
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 20_000
 
 
 class Server(uvicorn.Server):
@@ -28,6 +29,13 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI) -> None:
         super().__init__(uvicorn.Config(app, port=0, log_level="error", ws="none", lifespan="off"))
         self.ready = anyio.Event()
+        self.gone = anyio.Event()
+
+    async def run_here(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            self.gone.set()
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -54,13 +62,17 @@ async def open_site(team: Team, access: Access | None = None) -> AsyncIterator[S
     async with open_service(team) as service, anyio.create_task_group() as tasks:
         mount_page(app, service, access or OpenAccess())
         server = Server(app)
-        tasks.start_soon(server._serve)
+        tasks.start_soon(server.run_here)
         await server.ready.wait()
-        yield Site(server.url, service)
-        server.force_exit = server.should_exit = True
+        try:
+            yield Site(server.url, service)
+        finally:
+            server.force_exit = server.should_exit = True
+            await service.runs.drain(0.0)
+            await server.gone.wait()
 
 
-@dataclass(slots=True)
+@dataclass
 class Window:
     """A browser window that reaches nothing but the server; what it tried, and what went wrong, is noted."""
 
@@ -69,18 +81,19 @@ class Window:
     errors: list[str] = field(default_factory=list)
 
     async def watch(self, site: Site) -> None:
-        """Stop and note every request that is not to the server, and every error of the page."""
-
-        async def check(route: Route) -> None:
-            if route.request.url.startswith(site.url):
-                await route.continue_()
-            else:
-                self.foreign.append(route.request.url)
-                await route.abort()
-
-        await self.page.route("**/*", check)
+        """Stop and note every request that is not to the server, and every error of the page's script and style."""
+        await self.page.route(re.compile(f"^(?!{re.escape(site.url)}/)"), self._stop)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+        self.page.on("console", self._note)
+
+    async def _stop(self, route: Route) -> None:
+        self.foreign.append(route.request.url)
+        await route.abort()
+
+    def _note(self, line: ConsoleMessage) -> None:
+        # What the server has refused on purpose is the test's own matter.
+        if line.type == "error" and "the server responded with a status of" not in line.text:
+            self.errors.append(line.text)
 
 
 OpenWindow = Callable[..., AbstractAsyncContextManager[Page]]
@@ -93,6 +106,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
+    expect.set_options(timeout=_PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
         yield browser

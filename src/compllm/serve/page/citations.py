@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-_CITATION = re.compile(r"\[(\d{1,4}(?:, ?\d{1,4})*)\]")
+_CITATION = re.compile(r"\[([0-9]{1,4}(?:, ?[0-9]{1,4})*)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,10 @@ def cite(text: str, nodes: Collection[int]) -> list[Piece]:
 def _pieces(text: str, nodes: Collection[int]) -> Iterator[Piece]:
     done = 0
     for match in _CITATION.finditer(text):
-        cited = [int(number) for number in match[1].split(",")]
-        if any(number not in nodes for number in cited):
+        numbers = re.findall(r"[0-9]+", match[1])
+        if any(int(number) not in nodes for number in numbers):
             continue
         yield Piece(text[done : match.start()])
+        yield from (Piece(part, int(part) if part in numbers else None) for part in re.findall(r"\d+|\D+", match[0]))
         done = match.end()
-        if len(cited) == 1:
-            yield Piece(match[0], cited[0])
-            continue
-        for place, number in enumerate(cited):
-            yield Piece(", " if place else "[")
-            yield Piece(str(number), number)
-        yield Piece("]")
     yield Piece(text[done:])

@@ -2,24 +2,43 @@
 // loses neither focus nor selection nor what was unfolded.
 "use strict";
 
+// What may become what: an element of the same id, or else of the same name and first class.
+function kind(node) {
+  return node.nodeName + (node.id || node.getAttribute?.("class")?.split(" ")[0] || "");
+}
+
 function update(shown, fresh) {
   if (shown.isEqualNode(fresh)) return;
-  if (shown.nodeType !== fresh.nodeType || shown.nodeName !== fresh.nodeName || shown.id !== fresh.id) {
-    shown.replaceWith(fresh.cloneNode(true));
-    return;
-  }
   if (shown.nodeType !== Node.ELEMENT_NODE) {
     shown.data = fresh.data;
     return;
   }
   updateAttributes(shown, fresh);
-  const present = [...shown.childNodes];
-  const wanted = [...fresh.childNodes];
-  present.slice(wanted.length).forEach((child) => child.remove());
-  wanted.forEach((child, place) => {
-    if (present[place]) update(present[place], child);
-    else shown.append(child.cloneNode(true));
-  });
+  let at = shown.firstChild;
+  for (const wanted of fresh.childNodes) {
+    const match = find(wanted, at);
+    if (!match) {
+      shown.insertBefore(wanted.cloneNode(true), at);
+      continue;
+    }
+    while (at !== match) at = removed(at);
+    at = match.nextSibling;
+    update(match, wanted);
+  }
+  while (at) at = removed(at);
+}
+
+function find(wanted, from) {
+  if (wanted.nodeType !== Node.ELEMENT_NODE) return from?.nodeType === wanted.nodeType ? from : null;
+  let match = from;
+  while (match && kind(match) !== kind(wanted)) match = match.nextSibling;
+  return match;
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }
 
 function updateAttributes(shown, fresh) {
