@@ -91,8 +91,8 @@ class Window:
         await route.abort()
 
     def _note(self, line: ConsoleMessage) -> None:
-        # What the server has refused on purpose is the test's own matter.
-        if line.type == "error" and "the server responded with a status of" not in line.text:
+        # What was refused or stopped on purpose is the test's own matter.
+        if line.type == "error" and not line.text.startswith("Failed to load resource"):
             self.errors.append(line.text)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from compllm.core.routing import Assignment, Candidate
 from compllm.explain import NodeStory
 from compllm.explain.lines import cells
+from compllm.explain.story import NodeState
 from compllm.serve.page.graph import BOX_HEIGHT, BOX_WIDTH, draw, layers
 
 _PLANS = st.integers(0, 10).flatmap(
@@ -15,10 +16,9 @@ _PLANS = st.integers(0, 10).flatmap(
 )
 
 
-def node(number: int, parents: tuple[int, ...] = (), text: str = "What?", state: str = "waiting") -> NodeStory:
+def node(number: int, parents: tuple[int, ...] = (), text: str = "What?", state: NodeState = "waiting") -> NodeStory:
     chosen = Assignment((Candidate("heart", "one"),), "given", 1.0, 1.0, passed=True, reason="")
-    kind = "completed" if state == "completed" else "waiting"
-    return NodeStory(number, text, text, None, parents, chosen, "heart", "one", None, kind, 0.0, None, None, None)
+    return NodeStory(number, text, text, None, parents, chosen, "heart", "one", None, state, 0.0, None, None, None)
 
 
 def test_a_node_stands_one_layer_behind_its_last_parent() -> None:

@@ -55,7 +55,11 @@ function follow(place) {
   const notice = document.getElementById("connection");
   const source = new EventSource(place.dataset.live);
   source.addEventListener("open", () => { notice.hidden = true; });
-  source.addEventListener("error", () => { notice.hidden = false; });
+  source.addEventListener("error", () => {
+    const isOver = source.readyState === EventSource.CLOSED; // the server has refused
+    notice.textContent = `The connection was lost; ${isOver ? "reload the page to go on." : "trying again."}`;
+    notice.hidden = false;
+  });
   source.addEventListener("end", () => source.close());
   source.addEventListener("parts", (message) => {
     for (const [id, html] of Object.entries(JSON.parse(message.data))) {
