@@ -30,7 +30,7 @@ PLAN = """\
 2. [geography] What is the capital of #1?
 3. [literature] Who wrote Middlemarch?
 """
-DESK: Mapping[str, Any] = {"viewport": {"width": 1100, "height": 1180}}
+DESK: Mapping[str, Any] = {"viewport": {"width": 1100, "height": 1320}}
 PHONE: Mapping[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "is_mobile": True,
@@ -41,16 +41,28 @@ _PATIENCE_MS = 300_000
 _PORT = 8765
 
 
+class Server(uvicorn.Server):
+    """A server that says when it can be reached."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(uvicorn.Config(app, port=_PORT, log_level="error", lifespan="off"))
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        self.ready.set()
+
+
 @asynccontextmanager
 async def serve(team: Team) -> AsyncIterator[str]:
     """Serve the team's page for as long as the context lasts."""
     app = FastAPI()
     async with open_service(team) as service, anyio.create_task_group() as tasks:
         mount_page(app, service, OpenAccess())
-        server = uvicorn.Server(uvicorn.Config(app, port=_PORT, log_level="error", lifespan="off"))
+        server = Server(app)
         tasks.start_soon(server.serve)
-        while not server.started:
-            await anyio.sleep(0.05)
+        await server.ready.wait()
         yield f"http://127.0.0.1:{_PORT}"
         server.force_exit = server.should_exit = True
 
@@ -66,6 +78,7 @@ async def ask(browser: Browser, url: str, path: Path) -> str:
     await page.get_by_role("button", name="Ask").click()
     await page.locator("#head .badge", has_text="answered").wait_for()
     await page.locator("#node-2 summary").first.click()
+    await page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
     await page.screenshot(path=path)
     return page.url
 

@@ -296,7 +296,7 @@ async def test_loads_and_evictions_show_in_the_memory_of_a_run(make_team: MakeTe
             site.service.team.journal.record("old", ev.Stamped(at_s, event))
         await page.goto("/runs/old")
         await expect(page.locator("#time th", has_text="load big")).to_be_visible()
-        await expect(page.locator("#time figcaption")).to_contain_text("Models on cpu: 200 MB at most")
+        await expect(page.locator("#time tr", has_text="memory cpu")).to_contain_text("200 MB at most")
         await page.get_by_text("1 passage read").click()
         await expect(page.locator("#node-1 blockquote .text")).to_have_text("<b>b</b>")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ class Templates:
         """Return an answer with links to the nodes that it cites, on this page or on that of the run."""
         pieces = cite(text, {node.node for node in run.nodes})
         return self.part("cited", pieces=pieces, home=home)
+
+
+class Canvas:
+    """Draws the parts of one page while it is shown, each again only when what it shows has changed."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        self._drawn: dict[str, tuple[Mapping[str, Any], Markup]] = {}
+
+    def draw(self, place: str, name: str, **values: Any) -> Markup:
+        """Return the part that goes to the element `place`."""
+        drawn = self._drawn.get(place)
+        if drawn is None or drawn[0] != values:
+            drawn = self._drawn[place] = (values, self._templates.part(name, **values))
+        return drawn[1]
 
 
 def protected(response: Response) -> Response:

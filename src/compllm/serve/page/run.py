@@ -14,7 +14,7 @@ from compllm.serve.live import LiveRun
 from compllm.serve.page import live
 from compllm.serve.page.door import Visit
 from compllm.serve.page.graph import draw
-from compllm.serve.page.render import Templates, protected
+from compllm.serve.page.render import Canvas, protected
 from compllm.serve.page.story import RunView, Story, facts, interrupted
 from compllm.serve.page.timeline import timeline
 
@@ -28,7 +28,7 @@ async def show_run(visit: Visit) -> Response:
         view = await view_of(visit, run_id)
     except JournalError:
         return visit.problem(404, "There is no such run.")
-    parts = _parts(visit.templates, view, _footprints_bytes(visit))
+    parts = _parts(Canvas(visit.templates), view, _footprints_bytes(visit))
     is_live = _live(visit) is not None and not view.is_over
     return visit.page("run", view=view, parts=parts, is_live=is_live)
 
@@ -38,7 +38,7 @@ async def follow_run(visit: Visit) -> Response:
     run = _live(visit)
     if run is None:
         return visit.problem(404, "There is no such run under way.")
-    return live.stream(_versions(run, partial(_parts, visit.templates), partial(_footprints_bytes, visit)))
+    return live.stream(_versions(run, partial(_parts, Canvas(visit.templates)), partial(_footprints_bytes, visit)))
 
 
 async def cancel_run(visit: Visit) -> Response:
@@ -72,18 +72,19 @@ async def _versions(
         yield parts(story.view(), footprints_bytes())
 
 
-def _parts(templates: Templates, view: RunView, footprints_bytes: Mapping[str, int]) -> Parts:
-    """Render what a run's page consists of, by the id of the element."""
+def _parts(canvas: Canvas, view: RunView, footprints_bytes: Mapping[str, int]) -> Parts:
+    """Draw what a run's page consists of, by the id of the element."""
     drawn = timeline(view.run, footprints_bytes=footprints_bytes)
     parts = {
-        "head": templates.part("head", view=view),
-        "answer": templates.part("answer", view=view),
-        "plan": templates.part("plan", drawing=draw(view.run.nodes), view=view),
-        "time": templates.part("time", timeline=drawn, run=view.run),
+        "head": canvas.draw("head", "head", view=view),
+        "answer": canvas.draw("answer", "answer", view=view),
+        "plan": canvas.draw("plan", "plan", drawing=draw(view.run.nodes), is_over=view.is_over),
+        "time": canvas.draw("time", "time", timeline=drawn),
     }
-    for node in view.run.nodes:
+    for node in sorted(view.run.nodes, key=lambda each: each.node):
+        place = f"node-{node.node}"
         written = node.answer.text if node.answer else view.written.get(node.node, "")
-        parts[f"node-{node.node}"] = templates.part("node", node=node, written=written, facts=facts(node))
+        parts[place] = canvas.draw(place, "node", node=node, written=written, facts=facts(node))
     return parts
 
 
