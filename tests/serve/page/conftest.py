@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -105,10 +106,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-async def browser(anyio_backend: str) -> AsyncIterator[Browser]:
+def chromium() -> str:
+    """Return where the browser is; without one there is nothing to look with."""
+    if not Path(_CHROMIUM).exists():
+        pytest.skip(f"{_CHROMIUM} is not installed")
+    return _CHROMIUM
+
+
+@pytest.fixture(scope="module")
+async def browser(anyio_backend: str, chromium: str) -> AsyncIterator[Browser]:
     expect.set_options(timeout=_PATIENCE_MS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         await browser.close()
 

@@ -186,6 +186,16 @@ async def test_a_stream_ends_with_its_run(make_team: MakeTeam) -> None:
         assert response.text.count("event: end") == 1
 
 
+async def test_the_stream_of_the_team_ends_with_the_server_so_that_the_page_comes_back(make_team: MakeTeam) -> None:
+    async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
+        with anyio.fail_after(20):
+            async with client.stream("GET", "/experts/live") as response:
+                lines = response.aiter_lines()
+                assert await anext(lines) == "event: parts"
+                site.service.runs.is_draining = True
+                assert "event: end" not in [line async for line in lines]
+
+
 async def test_a_team_that_takes_no_more_runs_says_so(make_team: MakeTeam) -> None:
     async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
         site.service.runs.is_draining = True

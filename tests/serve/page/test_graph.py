@@ -49,7 +49,7 @@ def test_what_a_completed_node_passes_on_is_told_from_what_is_awaited() -> None:
 def test_texts_are_cut_to_their_box_and_kept_whole_in_the_title() -> None:
     text = "What is 中文 " * 20
     box = draw([node(1, text=text)]).boxes[0]
-    assert cells(box.text) <= 25
+    assert cells(box.text) <= 23
     assert text in box.title
 
 

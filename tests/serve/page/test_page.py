@@ -94,6 +94,14 @@ async def test_a_question_gets_an_answer_whose_citations_lead_to_their_nodes(
         await expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
+async def test_an_example_is_put_into_the_form(make_team: MakeTeam, window: OpenWindow) -> None:
+    text = FILE.replace("heart and pulse.}", 'heart and pulse., examples: ["What is a pulse & a beat?"]}')
+    async with open_site(make_team(text)) as site, window(site) as page:
+        await page.goto("/")
+        await page.get_by_role("link", name="What is a pulse & a beat?").click()
+        await expect(page.get_by_label("Question")).to_have_value("What is a pulse & a beat?")
+
+
 async def test_the_drawing_follows_its_nodes_from_state_to_state(make_team: MakeTeam, window: OpenWindow) -> None:
     fake = GatedFake("Heart", "Glands", answers=str.upper)
     async with open_site(make_team(one=fake, two=fake)) as site, window(site) as page:

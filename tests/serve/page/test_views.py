@@ -114,6 +114,7 @@ def test_bars_stand_where_things_happened() -> None:
     assert (waiting.kind, waiting.start, waiting.width) == ("waiting", 2.0, 78.0)
     assert (running.kind, running.start, running.width) == ("running", 40.0, 40.0)
     assert (rows["#2 glands"].node, rows["plan"].node) == (2, None)
+    assert timeline(explain(_story())).critical == (1, 2)
 
 
 def test_a_common_scale_makes_two_runs_comparable() -> None:

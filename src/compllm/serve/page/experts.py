@@ -55,11 +55,11 @@ async def show_experts(visit: Visit) -> Response:
 
 async def follow_experts(visit: Visit) -> Response:
     """Stream the parts of the team's page as they change."""
-    return live.stream(_versions(visit))
+    return live.stream(_versions(visit), has_end=False)
 
 
 async def _versions(visit: Visit) -> AsyncGenerator[Mapping[str, Markup], None]:
-    while True:
+    while not visit.service.runs.is_draining:
         yield _parts(visit, visit.service.team.snapshot())
         await anyio.sleep(_LOOK_EVERY_S)
 

@@ -12,7 +12,7 @@ from compllm.explain.lines import clip
 
 BOX_WIDTH, BOX_HEIGHT = 208, 60
 _COLUMN, _ROW, _MARGIN = BOX_WIDTH + 52, BOX_HEIGHT + 16, 4
-_LABEL_CELLS, _TEXT_CELLS = 20, 25
+_LABEL_CELLS, _TEXT_CELLS = 20, 23
 
 Layers: TypeAlias = tuple[tuple[int, ...], ...]
 # A place in a column: `(node,)` for a node, `(parent, child, column)` where an arrow passes by.

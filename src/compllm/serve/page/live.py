@@ -38,8 +38,11 @@ async def _has_more(run: LiveRun, place: Position) -> bool:
         return await anext(stream, None) is not None
 
 
-def stream(versions: AsyncGenerator[Mapping[str, Markup], None]) -> Response:
-    """Return a stream of a page's parts, each sent when it has changed; it says so when there will be no more."""
+def stream(versions: AsyncGenerator[Mapping[str, Markup], None], *, has_end: bool) -> Response:
+    """Return a stream of a page's parts, each sent when it has changed.
+
+    One that `has_end` says when there will be no more; from any other, a page that has lost it begins anew.
+    """
 
     async def messages() -> AsyncIterator[dict[str, str]]:
         shown: dict[str, Markup] = {}
@@ -49,6 +52,7 @@ def stream(versions: AsyncGenerator[Mapping[str, Markup], None]) -> Response:
                 if changed:
                     yield {"event": "parts", "data": json.dumps(changed)}
                 shown.update(changed)
-        yield {"event": "end", "data": ""}
+        if has_end:
+            yield {"event": "end", "data": ""}
 
     return protected(EventSourceResponse(messages(), sep="\n"))

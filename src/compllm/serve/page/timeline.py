@@ -46,11 +46,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run over time; `until_s` is what 100 per cent stand for."""
+    """A run over time; `until_s` is what 100 per cent stand for, `critical` are the nodes that decided its end."""
 
     until_s: float
     rows: tuple[Row, ...]
     memory: tuple[Memory, ...]
+    critical: tuple[int, ...]
 
 
 def timeline(
@@ -62,7 +63,8 @@ def timeline(
     """
     until_s = max(run.elapsed_s, until_s or 0.0)
     scale = 100 / until_s if until_s > 0 else 0.0
-    return Timeline(until_s, tuple(_rows(run, scale)), tuple(_memory(run, scale, footprints_bytes or {})))
+    memory = tuple(_memory(run, scale, footprints_bytes or {}))
+    return Timeline(until_s, tuple(_rows(run, scale)), memory, tuple(step.node for step in run.critical_path))
 
 
 # --- what ran --------------------------------------------------------------------------------------------------------

@@ -58,10 +58,10 @@ def status(name: str) -> str:
     return _STATUS[name]
 
 
-def headline(run: Explanation) -> str:
-    """Return what became of a run, and how long it took."""
+def took(run: Explanation) -> str:
+    """Return how long it took until a run ended, or how long it has been going on."""
     how = "in" if run.status in {"answered", "gaps"} else "for" if run.status == "running" else "after"
-    return f"{status(run.status)} {how} {seconds(run.elapsed_s)}"
+    return f"{how} {seconds(run.elapsed_s)}"
 
 
 def wait(each: Wait) -> str:
