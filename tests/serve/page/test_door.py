@@ -196,6 +196,20 @@ async def test_the_stream_of_the_team_ends_with_the_server_so_that_the_page_come
                 assert "event: end" not in [line async for line in lines]
 
 
+async def test_only_so_many_pages_are_followed_at_once(make_team: MakeTeam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compllm.serve.page.door._MOST_STREAMS", 1)
+    async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
+        run = site.service.runs.start("What is the heart pulse?", Caller())
+        await run.ended()
+        async with client.stream("GET", "/experts/live") as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            assert (await client.get(f"/runs/{run.id}/live")).status_code == 503
+            site.service.runs.is_draining = True
+            assert [line async for line in lines]
+        assert (await client.get(f"/runs/{run.id}/live")).status_code == 200
+
+
 async def test_a_team_that_takes_no_more_runs_says_so(make_team: MakeTeam) -> None:
     async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
         site.service.runs.is_draining = True

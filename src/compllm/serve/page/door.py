@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -20,16 +21,19 @@ from compllm.serve.service import Service
 # Room for the longest question and plan that a team may take, as a form writes them.
 _MOST_FORM_BYTES = 4_000_000
 _MOST_FIELDS = 20
+# Pages that may be followed at once, whoever looks at them.
+_MOST_STREAMS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request for a page, from somebody who may come in."""
+    """A request for a page, from somebody who may come in; `streams` are those of all pages that are followed."""
 
     request: Request
     caller: Caller
     service: Service
     templates: Templates
+    streams: anyio.CapacityLimiter
     is_signed_in: bool
 
     def page(self, name: str, status: int = 200, **values: object) -> Response:
@@ -55,6 +59,7 @@ class Door:
         self._access = access
         self._templates = templates
         self._sessions = Sessions()
+        self._streams = anyio.CapacityLimiter(_MOST_STREAMS)
 
     def opens(self, page: Page) -> Endpoint:
         """Return an endpoint that shows a page to those who may see it, and sends others to sign in."""
@@ -65,7 +70,8 @@ class Door:
             key = self._sessions.key(request.cookies.get(COOKIE, ""))
             try:
                 async with self._access.admit(key, _address(request)) as caller:
-                    return await self._show(page, Visit(request, caller, self._service, self._templates, bool(key)))
+                    shared = (self._service, self._templates, self._streams)
+                    return await self._show(page, Visit(request, caller, *shared, is_signed_in=bool(key)))
             except AccessDeniedError:
                 return protected(RedirectResponse(f"/sign-in?next={quote(_back(request))}", 303))
             except TooManyRequestsError as error:

@@ -55,7 +55,7 @@ async def show_experts(visit: Visit) -> Response:
 
 async def follow_experts(visit: Visit) -> Response:
     """Stream the parts of the team's page as they change."""
-    return live.stream(_versions(visit), has_end=False)
+    return live.follow(visit, _versions(visit), has_end=False)
 
 
 async def _versions(visit: Visit) -> AsyncGenerator[Mapping[str, Markup], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from compllm.core.events import Stamped
 from compllm.serve.live import START, LiveRun, Position
+from compllm.serve.page.door import Visit
 from compllm.serve.page.render import protected
 
 # What happens within this time is drawn together.
@@ -38,15 +39,17 @@ async def _has_more(run: LiveRun, place: Position) -> bool:
         return await anext(stream, None) is not None
 
 
-def stream(versions: AsyncGenerator[Mapping[str, Markup], None], *, has_end: bool) -> Response:
-    """Return a stream of a page's parts, each sent when it has changed.
+def follow(visit: Visit, versions: AsyncGenerator[Mapping[str, Markup], None], *, has_end: bool) -> Response:
+    """Return a stream of a page's parts, each sent when it has changed; if too many are followed, say so.
 
     One that `has_end` says when there will be no more; from any other, a page that has lost it begins anew.
     """
+    if visit.streams.available_tokens < 1:
+        return visit.problem(503, "Too many pages are being followed at present.")
 
     async def messages() -> AsyncIterator[dict[str, str]]:
         shown: dict[str, Markup] = {}
-        async with aclosing(versions):
+        async with _place_in(visit.streams), aclosing(versions):
             async for parts in versions:
                 changed = {name: html for name, html in parts.items() if shown.get(name) != html}
                 if changed:
@@ -56,3 +59,13 @@ def stream(versions: AsyncGenerator[Mapping[str, Markup], None], *, has_end: boo
             yield {"event": "end", "data": ""}
 
     return protected(EventSourceResponse(messages(), sep="\n"))
+
+
+@asynccontextmanager
+async def _place_in(streams: anyio.CapacityLimiter) -> AsyncIterator[None]:
+    stream = object()  # not the task: a stream may be closed by another one
+    await streams.acquire_on_behalf_of(stream)
+    try:
+        yield
+    finally:
+        streams.release_on_behalf_of(stream)

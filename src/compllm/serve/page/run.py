@@ -38,9 +38,8 @@ async def follow_run(visit: Visit) -> Response:
     run = _live(visit)
     if run is None:
         return visit.problem(404, "There is no such run under way.")
-    return live.stream(
-        _versions(run, partial(_parts, Canvas(visit.templates)), partial(_footprints_bytes, visit)), has_end=True
-    )
+    versions = _versions(run, partial(_parts, Canvas(visit.templates)), partial(_footprints_bytes, visit))
+    return live.follow(visit, versions, has_end=True)
 
 
 async def cancel_run(visit: Visit) -> Response:
