@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compllm._version import __version__
-from compllm.cli import ask, bench, experts, init, plan, route, runs, simulate
+from compllm.cli import ask, bench, experts, init, keys, plan, route, runs, simulate
 
 app = typer.Typer(
     name="compllm",
@@ -27,6 +27,7 @@ app.command("route")(route.route)
 app.command("simulate")(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(experts.app, name="experts")
+app.add_typer(keys.app, name="keys")
 app.command("init")(init.init)
 app.add_typer(bench.app, name="bench")
 
