@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from compllm.config import Settings, load_team
+from compllm.executor import Observer
 from compllm.experts.base import Backend
 from compllm.experts.fake import FakeExpert
 from compllm.pipeline import Team
@@ -33,11 +34,12 @@ MakeTeam = Callable[..., Team]
 def make_team(tmp_path: Path) -> MakeTeam:
     """Return a function that makes a team; its models are given by name, or echo in capitals."""
 
-    def make(text: str = FILE, **backends: Backend) -> Team:
+    def make(text: str = FILE, observers: Sequence[Observer] = (), **backends: Backend) -> Team:
         path = tmp_path / "compllm.yaml"
         path.write_text(text)
         file = load_team(path)
         given = {name: backends.get(name) or FakeExpert(str.upper) for name in file.config.models}
-        return Team(file, Settings(tmp_path / "cache", tmp_path / "data"), backends=given, encoder=WordEncoder())
+        settings = Settings(tmp_path / "cache", tmp_path / "data")
+        return Team(file, settings, backends=given, encoder=WordEncoder(), observers=observers)
 
     return make

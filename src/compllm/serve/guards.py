@@ -1,0 +1,125 @@
+"""What stands before the application: how large a request may be, and how long it may take to arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import h11
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class TimedHeads(H11Protocol):
+    """uvicorn's protocol, which closes a connection whose request head is not there in time.
+
+    Time counts from the connection, or from the first byte of a later request, to the end of the head: a byte now and
+    then keeps nothing open (the attack called Slowloris).
+    """
+
+    head_timeout_s: float
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, and wait on if they are no whole head."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._head_timer is None:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        self.transport.close()
+
+
+def timed_heads(head_timeout_s: float) -> type[asyncio.Protocol]:
+    """Return the protocol with this patience."""
+    return type("TimedHeads", (TimedHeads,), {"head_timeout_s": head_timeout_s})
+
+
+class BodyLimit:
+    """An ASGI middleware that takes a body in whole, or refuses it when it is too large or too slow."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on once its body is there."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            with anyio.fail_after(self._timeout_s):
+                body = await self._read(scope, receive)
+        except TimeoutError:
+            await _refusal(408, f"the body has not arrived within {self._timeout_s:g} s")(scope, receive, send)
+        except _TooLargeError:
+            limit = f"the body is larger than the {self._max_bytes:,} bytes that this server takes"
+            await _refusal(413, limit)(scope, receive, send)
+        else:
+            if body is not None:
+                await self._app(scope, _replayed(body, receive), send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the body, or None if the client went away before it was there."""
+        if _declared_bytes(scope) > self._max_bytes:
+            raise _TooLargeError
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                raise _TooLargeError
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+def _declared_bytes(scope: Scope) -> int:
+    """Return the length that the head declares; whether it is a number, the protocol has checked."""
+    return int(dict(scope["headers"]).get(b"content-length", 0))
+
+
+def _refusal(status: int, message: str) -> ASGIApp:
+    """Answer in OpenAI's form and hang up, for the rest of the body may still be coming."""
+    error: dict[str, Any] = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": error}, status, headers={"connection": "close"})
+
+
+def _replayed(body: bytes, receive: Receive) -> Callable[[], Any]:
+    """Return what the application reads: the body, then whatever comes after it."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return read
