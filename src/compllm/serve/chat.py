@@ -1,0 +1,162 @@
+"""`/v1/chat/completions`: a team behind the endpoint that every chat client speaks to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.sse import format_sse_event
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
+from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
+from pydantic import BaseModel
+
+from compllm.serve.answering import (
+    Ask,
+    Ended,
+    Failed,
+    Piece,
+    Thought,
+    Whole,
+    Words,
+    begin,
+    expert_of,
+    pieces,
+    plan_of,
+    whole_while_wanted,
+)
+from compllm.serve.cutting import Cutter, FinishReason
+from compllm.serve.dry import dry_run
+from compllm.serve.entry import ERRORS, Admitted, ServiceOf
+from compllm.serve.errors import refused
+from compllm.serve.history import Turn, standalone
+from compllm.serve.schemas import ChatBody, SystemMessage, text_of, without_effect
+from compllm.serve.service import Service
+from compllm.serve.stream import DONE, EventStream
+
+router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=ERRORS)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": ChatCompletion, "content": {"text/event-stream": {}}, "description": "The answer, or its chunks."}
+}
+
+
+@router.post("/chat/completions", response_model=None, responses=_ANSWERS)
+async def complete(body: ChatBody, request: Request, service: ServiceOf, caller: Admitted) -> Response:
+    """Answer the last message; `reasoning_content` carries the plan and the sub-answers."""
+    ask, headers = _ask(body, service), _without_effect(body, service)
+    if body.compllm.dry_run:
+        shape, source = _Shape("dry-run", body.model), (await dry_run(service, ask, "compllm.dry_run")).pieces()
+    else:
+        run = begin(service, caller, ask)
+        shape, headers["compllm-run"] = _Shape(run.id, body.model), run.id
+        deadline_s = service.team.file.config.limits.deadline_s
+        source = pieces(run, Cutter(body.stops, body.longest), deadline_s, stays=bool(body.store))
+    if body.stream:
+        counts = body.stream_options is not None and body.stream_options.include_usage
+        return EventStream(_chunks(source, shape, counts=counts), headers)
+    return Response(_json(shape.whole(await whole_while_wanted(request, source))), 200, headers, "application/json")
+
+
+def _ask(body: ChatBody, service: Service) -> Ask:
+    """Return what a conversation asks for: its last question, made to stand alone."""
+    expert = expert_of(service, body.model)
+    turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
+    if not turns or turns[-1].role != "user":
+        raise refused("messages", "the last message has to be the user's: there is nothing to answer", "invalid_value")
+    question = standalone(turns)
+    instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
+    if expert is not None:
+        question = "\n\n".join(filter(None, [*instructions, question]))
+    plan = plan_of(body.compllm.plan, expert, "compllm.plan")
+    return Ask(question, expert, plan, body.user or "", body.compllm.priority)
+
+
+def _without_effect(body: ChatBody, service: Service) -> dict[str, str]:
+    """Return the header that says which parts of a request change nothing."""
+    names = without_effect(body)
+    told = any(isinstance(each, SystemMessage) for each in body.messages)
+    if told and body.model == service.team.file.config.name:
+        names.append("messages.system")
+    return {"compllm-without-effect": ", ".join(names)} if names else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What all pieces of one completion share."""
+
+    run: str
+    model: str
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def whole(self, answer: Whole) -> ChatCompletion:
+        """Return an answer in one piece."""
+        said = {"role": "assistant", "content": answer.text, "refusal": None, "reasoning_content": answer.reasoning}
+        message = ChatCompletionMessage.model_validate(said)
+        choice = Choice(index=0, message=message, finish_reason=answer.ended.finish_reason, logprobs=None)
+        return ChatCompletion(
+            id=f"chatcmpl-{self.run}",
+            object="chat.completion",
+            created=self.created,
+            model=self.model,
+            choices=[choice],
+            usage=_usage(answer.ended),
+        )
+
+    def chunk(self, finish_reason: FinishReason | None = None, **delta: str) -> ChatCompletionChunk:
+        """Return a piece of a streamed answer."""
+        choice = ChunkChoice(index=0, delta=ChoiceDelta.model_validate(delta), finish_reason=finish_reason)
+        return self._chunk([choice])
+
+    def counted(self, ended: Ended) -> ChatCompletionChunk:
+        """Return the last chunk for clients that want to know what the answer took."""
+        return self._chunk([], usage=_usage(ended))
+
+    def _chunk(self, choices: list[ChunkChoice], **more: CompletionUsage) -> ChatCompletionChunk:
+        return ChatCompletionChunk(
+            id=f"chatcmpl-{self.run}",
+            object="chat.completion.chunk",
+            created=self.created,
+            model=self.model,
+            choices=choices,
+            **more,
+        )
+
+
+async def _chunks(source: AsyncGenerator[Piece, None], shape: _Shape, *, counts: bool) -> AsyncGenerator[bytes, None]:
+    async with aclosing(source):
+        yield _event(shape.chunk(role="assistant", content=""))
+        async for piece in source:
+            match piece:
+                case Thought(text):
+                    yield _event(shape.chunk(reasoning_content=text))
+                case Words(text):
+                    yield _event(shape.chunk(content=text))
+                case Failed(error):
+                    yield _event(error.body)
+                case Ended():
+                    yield _event(shape.chunk(piece.finish_reason))
+                    if counts:
+                        yield _event(shape.counted(piece))
+    yield DONE
+
+
+def _usage(ended: Ended) -> CompletionUsage:
+    return CompletionUsage(
+        prompt_tokens=ended.prompt_tokens,
+        completion_tokens=ended.completion_tokens,
+        total_tokens=ended.prompt_tokens + ended.completion_tokens,
+    )
+
+
+def _json(model: BaseModel) -> str:
+    return model.model_dump_json(exclude_unset=True)
+
+
+def _event(model: BaseModel) -> bytes:
+    return format_sse_event(data_str=_json(model))

@@ -1,0 +1,179 @@
+"""What goes wrong, as clients of the OpenAI API expect to be told: one table from errors to statuses and JSON."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from starlette.exceptions import HTTPException
+
+from compllm.errors import (
+    AccessDeniedError,
+    CompLLMError,
+    ExpertError,
+    ExpertTimeoutError,
+    NoEligibleExpertError,
+    PlanError,
+    QueueFullError,
+    RoutingError,
+    SchedulingError,
+    TooManyRequestsError,
+)
+
+_LOG = logging.getLogger(__name__)
+# When a queue that is full is worth another try: a run takes seconds.
+_QUEUE_PAUSE_S = 2
+_UNSAID = "the server could not do this; its log says why"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: `param` names the part of the request, `code` the kind of error for programs."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """An error in the shape of the OpenAI API."""
+
+    error: ErrorDetail
+
+
+@dataclass(slots=True, eq=False)
+class ApiError(Exception):
+    """An answer that is an error."""
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> ErrorBody:
+        """The JSON that says it."""
+        kind = "server_error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+        kind = "rate_limit_error" if self.status == HTTPStatus.TOO_MANY_REQUESTS else kind
+        message = self.message.encode("utf-8", "replace").decode()
+        return ErrorBody(error=ErrorDetail(message=message, type=kind, param=self.param, code=self.code))
+
+    @property
+    def response(self) -> JSONResponse:
+        """The answer that says it."""
+        return JSONResponse(self.body.model_dump(), self.status, self.headers)
+
+
+def refused(param: str, message: str, code: str = "unsupported_value") -> ApiError:
+    """Return the error for a part of a request that cannot be honoured."""
+    return ApiError(HTTPStatus.BAD_REQUEST, message, code, param)
+
+
+def unknown_model(name: str, known: Sequence[str], param: str = "model") -> ApiError:
+    """Return the error for a model that the server does not have."""
+    message = f"there is no model {name[:100]!r}; there are {', '.join(known)}"
+    return ApiError(HTTPStatus.NOT_FOUND, message, "model_not_found", param)
+
+
+# The first entry that an error is an instance of counts. Messages of errors that are not here stay in the log: they may
+# name files of the server.
+_TABLE: tuple[tuple[type[CompLLMError], HTTPStatus, str], ...] = (
+    (AccessDeniedError, HTTPStatus.UNAUTHORIZED, "invalid_api_key"),
+    (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+    (PlanError, HTTPStatus.BAD_REQUEST, "invalid_plan"),
+    (NoEligibleExpertError, HTTPStatus.BAD_REQUEST, "no_eligible_expert"),
+    (RoutingError, HTTPStatus.BAD_GATEWAY, "routing_failed"),
+    (QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "queue_full"),
+    (SchedulingError, HTTPStatus.SERVICE_UNAVAILABLE, "no_capacity"),
+    (ExpertTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "expert_timeout"),
+    (ExpertError, HTTPStatus.BAD_GATEWAY, "expert_failed"),
+)
+
+
+def api_error(error: CompLLMError) -> ApiError:
+    """Return how an error is told to a client."""
+    for kind, status, code in _TABLE:
+        if isinstance(error, kind):
+            return ApiError(status, str(error), code, headers=_headers(error))
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _UNSAID, "internal_error")
+
+
+def _headers(error: CompLLMError) -> dict[str, str]:
+    match error:
+        case AccessDeniedError():
+            return {"WWW-Authenticate": "Bearer"}
+        case TooManyRequestsError(retry_after_s=pause_s):
+            return {"Retry-After": str(max(1, math.ceil(pause_s)))}
+        case QueueFullError():
+            return {"Retry-After": str(_QUEUE_PAUSE_S)}
+    return {}
+
+
+def install_errors(app: FastAPI) -> None:
+    """Have the app answer every error in the shape of the OpenAI API."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(CompLLMError, _on_own_error)
+    app.add_exception_handler(RequestValidationError, _on_unusable)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_api_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
+    return error.response
+
+
+async def _on_own_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, CompLLMError)  # noqa: S101 - what it is registered for
+    told = api_error(error)
+    if told.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _LOG.error("%s %s: %s", request.method, request.url.path, error)
+    return told.response
+
+
+async def _on_unusable(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    return _unusable(error.errors()[0], _fields(request)).response
+
+
+def _fields(request: Request) -> Mapping[str, FieldInfo]:
+    """Return the fields of the body that the route of a request takes; their descriptions say what is possible."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    fields: Mapping[str, FieldInfo] = getattr(body and body.field_info.annotation, "model_fields", {})
+    return fields
+
+
+def _unusable(first: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> ApiError:
+    """Return the error for the first thing that is wrong with a request; what it holds is not repeated."""
+    place = [str(part) for part in first["loc"][1:]]
+    param = ".".join(place) or None
+    match first["type"]:
+        case "json_invalid" | "json_type":
+            return ApiError(HTTPStatus.BAD_REQUEST, "the body is not JSON", "invalid_json")
+        case "extra_forbidden":
+            return ApiError(HTTPStatus.BAD_REQUEST, f"unknown parameter: {param}", "unknown_parameter", param)
+        case "missing":
+            return ApiError(HTTPStatus.BAD_REQUEST, f"missing: {param or 'the body'}", "missing_parameter", param)
+    promise = fields[place[0]].description if place and place[0] in fields else None
+    message = f"{param or 'the body'}: {first['msg'].lower()}" + (f" ({promise})" if promise else "")
+    return ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_value", param)
+
+
+async def _on_http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return ApiError(error.status_code, error.detail, headers=error.headers or {}).response
+
+
+async def _on_bug(_: Request, error: Exception) -> JSONResponse:
+    del error  # uvicorn logs it
+    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _UNSAID, "internal_error").response
