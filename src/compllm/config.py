@@ -233,6 +233,12 @@ class TeamFile:
         """Return a path of the file as an absolute one."""
         return (self.path.parent / path.expanduser()).resolve()
 
+    def at(self, host: str | None, port: int | None) -> TeamFile:
+        """Return the file as if it named this address to listen on, where one is given."""
+        given = {"host": host, "port": port}
+        server = self.config.server.model_copy(update={name: each for name, each in given.items() if each is not None})
+        return TeamFile(self.path, self.config.model_copy(update={"server": server}))
+
     def adapters(self, model: EmbeddedModelConfig) -> dict[str, Path]:
         """Return the files of a model's adapters by name."""
         return {

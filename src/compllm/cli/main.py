@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compllm._version import __version__
-from compllm.cli import ask, bench, experts, init, keys, plan, route, runs, simulate
+from compllm.cli import ask, bench, experts, init, keys, plan, route, runs, serve, simulate
 
 app = typer.Typer(
     name="compllm",
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered with gaps, 130 interrupted.",
 )
 app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
 app.command("plan")(plan.plan)
 app.command("route")(route.route)
 app.command("simulate")(simulate.simulate)
