@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from compllm.experts.base import Backend
 from compllm.experts.fake import FakeExpert
 from compllm.pipeline import Team
 from tests.router.encoders import WordEncoder
+from tests.serve.running import Log
 
 FILE = """
 name: clinic
@@ -28,6 +30,18 @@ limits: {runs: 40, question_characters: 2000}
 """
 
 MakeTeam = Callable[..., Team]
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[Log]:
+    """Take in what the server logs."""
+    handler = Log()
+    logger = logging.getLogger("compllm")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
