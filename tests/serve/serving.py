@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import anyio
 import anyio.from_thread
 import httpx
 import uvicorn
+from anyio.abc import TaskStatus
 
 from compllm.pipeline import Team
 from compllm.serve.app import create_app
@@ -44,31 +45,42 @@ class Served:
         return self.portal.call(function, *arguments)
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.is_up.set()
-
-
 @contextmanager
 def serving(team: Team, access: Access | None = None) -> Iterator[Served]:
     """Serve a team until the context ends."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        anyio.from_thread.start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_service(team)) as service,
-    ):
-        config = uvicorn.Config(create_app(service, access), lifespan="off", log_level="error", ws="none")
-        server = _Server(config)
-        running = portal.start_task_soon(server.serve, [listener])
-        assert server.is_up.wait(10), running.result(0)
+    with socket.create_server(("127.0.0.1", 0)) as listener, anyio.from_thread.start_blocking_portal() as portal:
         host, port = listener.getsockname()
+        ended, (service, stop) = portal.start_task(_serve, team, access, listener)
         try:
             yield Served(f"http://{host}:{port}", service, portal)
         finally:
+            portal.call(stop)
+            ended.result(20)
+
+
+async def _serve(
+    team: Team,
+    access: Access | None,
+    listener: socket.socket,
+    *,
+    task_status: TaskStatus[tuple[Service, Callable[[], None]]],
+) -> None:
+    async with open_service(team) as service:
+        config = uvicorn.Config(create_app(service, access), lifespan="off", log_level="error", ws="none")
+        server = _Server(config)
+
+        def stop() -> None:
             server.force_exit = server.should_exit = True
-            running.result(10)
+
+        server.is_up = partial(task_status.started, (service, stop))
+        await server.serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is up."""
+
+    is_up: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up()

@@ -11,13 +11,13 @@ from typing import TypeAlias
 import anyio
 from fastapi import Request
 
-from compllm.core.events import AnswerDelta, Event, RunCancelled, RunCompleted, RunFailed, Stamped
+from compllm.core import events as ev
 from compllm.core.plan import Plan
 from compllm.errors import PlanError, QueueFullError
 from compllm.planner.language import parse_plan
 from compllm.serve.callers import Caller
 from compllm.serve.cutting import Cutter, FinishReason
-from compllm.serve.errors import ApiError, refused, unknown_model
+from compllm.serve.errors import ApiError, refused, unanswered, unknown_model
 from compllm.serve.live import LiveRun
 from compllm.serve.reasoning import reasoning
 from compllm.serve.service import Service
@@ -129,36 +129,69 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
 
 
 async def pieces(
-    run: LiveRun, cutter: Cutter, deadline_s: float, *, stays: bool = False
+    run: LiveRun, cutter: Cutter, deadline_s: float, *, direct: bool = False, stays: bool = False
 ) -> AsyncGenerator[Piece, None]:
     """Yield the reasoning and the answer of a run as they come; the last piece is its end or its failure.
 
-    Unless the run `stays`, whoever stops reading cancels it.
+    `direct` passes on what the only expert writes while it writes; if it fails on the way, so does the answer. Unless
+    the run `stays`, whoever stops reading cancels it.
     """
+    telling = _Telling(cutter, deadline_s, direct=direct)
     try:
         async with aclosing(run.follow()) as stream:
             async for _, stamped in stream:
-                for piece in _told(stamped.event, cutter):
+                for piece in telling.tell(stamped):
                     yield piece
-        if not isinstance(run.events[-1].event, RunCompleted):
-            yield Failed(failure(run.events, deadline_s))
+                    if isinstance(piece, Failed | Ended):
+                        return
+        yield Failed(unanswered("run_interrupted", "the server stops"))
     finally:
         if not stays and not run.has_ended:
             run.cancel("the client went away")
 
 
-def _told(event: Event, cutter: Cutter) -> Iterator[Piece]:
-    match event:
-        case AnswerDelta(text=text):
-            if passed := cutter.feed(_sound(text)):
-                yield Words(passed)
-        case RunCompleted():
-            if rest := cutter.rest():
-                yield Words(rest)
-            yield Ended(cutter.finish_reason, event.prompt_tokens, event.completion_tokens)
-        case _:
-            if line := reasoning(event):
-                yield Thought(_sound(line))
+class _Telling:
+    """Turns the events of a run into pieces of an answer."""
+
+    def __init__(self, cutter: Cutter, deadline_s: float, *, direct: bool) -> None:
+        self._cutter = cutter
+        self._deadline_s = deadline_s
+        self._direct = direct
+        self._has_written = False
+        self._is_cancelled = False
+
+    def tell(self, stamped: ev.Stamped) -> Iterator[Piece]:
+        """Yield what an event adds to the answer or to the reasoning."""
+        match stamped.event:
+            case ev.NodeDelta(text=text) if self._direct:
+                yield from self._write(text if self._has_written else text.lstrip())
+            case ev.AnswerDelta(text=text):
+                if not (self._direct and self._has_written):
+                    yield from self._write(text)
+            case ev.NodeFailed(reason=reason) if self._direct and self._has_written:
+                yield Failed(unanswered("run_failed", reason))
+            case ev.RunCompleted() | ev.RunFailed() as end:
+                yield from self._end(end, stamped.at_s)
+            case event:
+                self._is_cancelled = self._is_cancelled or isinstance(event, ev.RunCancelled)
+                known = self._direct and isinstance(event, ev.NodeCompleted)
+                if not known and (line := reasoning(event)):
+                    yield Thought(_sound(line))
+
+    def _write(self, text: str) -> Iterator[Piece]:
+        self._has_written = self._has_written or bool(text)
+        if passed := self._cutter.feed(_sound(text)):
+            yield Words(passed)
+
+    def _end(self, end: ev.RunCompleted | ev.RunFailed, at_s: float) -> Iterator[Piece]:
+        if isinstance(end, ev.RunFailed):
+            late = at_s >= self._deadline_s
+            code = "deadline_passed" if late else "run_cancelled" if self._is_cancelled else "run_failed"
+            yield Failed(unanswered(code, end.reason))
+            return
+        if rest := self._cutter.rest():
+            yield Words(rest)
+        yield Ended(self._cutter.finish_reason, end.prompt_tokens, end.completion_tokens)
 
 
 async def whole(source: AsyncGenerator[Piece, None]) -> Whole | ApiError:
@@ -199,23 +232,6 @@ async def _stop_when_left(request: Request, scope: anyio.CancelScope) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     scope.cancel()
-
-
-def failure(events: tuple[Stamped, ...], deadline_s: float) -> ApiError:
-    """Return how the end of a run without an answer is told.
-
-    Clients are asked not to send the question again by themselves: the run has tried what there was to try.
-    """
-    last = events[-1] if events else None
-    headers = {"x-should-retry": "false"}
-    if last is None or not isinstance(last.event, RunFailed):
-        return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "the run was interrupted", "run_interrupted", headers=headers)
-    message = f"no answer: {last.event.reason}"
-    if last.at_s >= deadline_s:
-        return ApiError(HTTPStatus.GATEWAY_TIMEOUT, message, "deadline_passed", headers=headers)
-    if any(isinstance(stamped.event, RunCancelled) for stamped in events):
-        return ApiError(HTTPStatus.CONFLICT, message, "run_cancelled", headers=headers)
-    return ApiError(HTTPStatus.BAD_GATEWAY, message, "run_failed", headers=headers)
 
 
 def _sound(text: str) -> str:

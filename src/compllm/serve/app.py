@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from compllm import __version__
-from compllm.serve import chat
+from compllm.serve import chat, embeddings, models, responses, runs
 from compllm.serve.callers import Access, OpenAccess
 from compllm.serve.entry import ServiceOf
 from compllm.serve.errors import install_errors
@@ -21,7 +21,8 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app = FastAPI(title="Comp-LLM", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
     app.state.service, app.state.access = service, access or OpenAccess()
     install_errors(app)
-    app.include_router(chat.router)
+    for part in (chat, responses, embeddings, models, runs):
+        app.include_router(part.router)
     app.add_api_route("/healthz", health, tags=["Operation"])
     app.add_api_route("/readyz", ready, tags=["Operation"])
     return app

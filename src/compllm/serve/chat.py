@@ -18,7 +18,6 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from pydantic import BaseModel
 
 from compllm.serve.answering import (
-    Ask,
     Ended,
     Failed,
     Piece,
@@ -26,18 +25,15 @@ from compllm.serve.answering import (
     Whole,
     Words,
     begin,
-    expert_of,
     pieces,
-    plan_of,
     whole_while_wanted,
 )
+from compllm.serve.conversation import CHAT_ID, ask_for, without_effect
 from compllm.serve.cutting import Cutter, FinishReason
 from compllm.serve.dry import dry_run
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
-from compllm.serve.errors import refused
-from compllm.serve.history import Turn, standalone
-from compllm.serve.schemas import ChatBody, SystemMessage, text_of, without_effect
-from compllm.serve.service import Service
+from compllm.serve.history import Turn
+from compllm.serve.schemas import ChatBody, SystemMessage, idle_fields, text_of
 from compllm.serve.stream import DONE, EventStream
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=ERRORS)
@@ -49,41 +45,22 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 @router.post("/chat/completions", response_model=None, responses=_ANSWERS)
 async def complete(body: ChatBody, request: Request, service: ServiceOf, caller: Admitted) -> Response:
     """Answer the last message; `reasoning_content` carries the plan and the sub-answers."""
-    ask, headers = _ask(body, service), _without_effect(body, service)
+    turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
+    instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
+    ask = ask_for(service, body.model, turns, instructions, body.compllm, body.user, param="messages")
+    headers = without_effect(service, body.model, idle_fields(body), instructions)
     if body.compllm.dry_run:
         shape, source = _Shape("dry-run", body.model), (await dry_run(service, ask, "compllm.dry_run")).pieces()
     else:
         run = begin(service, caller, ask)
         shape, headers["compllm-run"] = _Shape(run.id, body.model), run.id
         deadline_s = service.team.file.config.limits.deadline_s
-        source = pieces(run, Cutter(body.stops, body.longest), deadline_s, stays=bool(body.store))
+        cutter, direct = Cutter(body.stops, body.longest), ask.expert is not None
+        source = pieces(run, cutter, deadline_s, direct=direct, stays=bool(body.store))
     if body.stream:
         counts = body.stream_options is not None and body.stream_options.include_usage
         return EventStream(_chunks(source, shape, counts=counts), headers)
     return Response(_json(shape.whole(await whole_while_wanted(request, source))), 200, headers, "application/json")
-
-
-def _ask(body: ChatBody, service: Service) -> Ask:
-    """Return what a conversation asks for: its last question, made to stand alone."""
-    expert = expert_of(service, body.model)
-    turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
-    if not turns or turns[-1].role != "user":
-        raise refused("messages", "the last message has to be the user's: there is nothing to answer", "invalid_value")
-    question = standalone(turns)
-    instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
-    if expert is not None:
-        question = "\n\n".join(filter(None, [*instructions, question]))
-    plan = plan_of(body.compllm.plan, expert, "compllm.plan")
-    return Ask(question, expert, plan, body.user or "", body.compllm.priority)
-
-
-def _without_effect(body: ChatBody, service: Service) -> dict[str, str]:
-    """Return the header that says which parts of a request change nothing."""
-    names = without_effect(body)
-    told = any(isinstance(each, SystemMessage) for each in body.messages)
-    if told and body.model == service.team.file.config.name:
-        names.append("messages.system")
-    return {"compllm-without-effect": ", ".join(names)} if names else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +77,7 @@ class _Shape:
         message = ChatCompletionMessage.model_validate(said)
         choice = Choice(index=0, message=message, finish_reason=answer.ended.finish_reason, logprobs=None)
         return ChatCompletion(
-            id=f"chatcmpl-{self.run}",
+            id=f"{CHAT_ID}{self.run}",
             object="chat.completion",
             created=self.created,
             model=self.model,
@@ -119,7 +96,7 @@ class _Shape:
 
     def _chunk(self, choices: list[ChunkChoice], **more: CompletionUsage) -> ChatCompletionChunk:
         return ChatCompletionChunk(
-            id=f"chatcmpl-{self.run}",
+            id=f"{CHAT_ID}{self.run}",
             object="chat.completion.chunk",
             created=self.created,
             model=self.model,

@@ -25,7 +25,7 @@ def _service(request: Request) -> Service:
     return service
 
 
-async def _admitted(
+async def admitted(
     request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 ) -> AsyncIterator[Caller]:
     """Let the request in for as long as its answer lasts, streams included."""
@@ -36,4 +36,4 @@ async def _admitted(
 
 
 ServiceOf = Annotated[Service, Depends(_service)]
-Admitted = Annotated[Caller, Depends(_admitted)]
+Admitted = Annotated[Caller, Depends(admitted)]

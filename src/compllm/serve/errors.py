@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -85,6 +85,24 @@ def unknown_model(name: str, known: Sequence[str], param: str = "model") -> ApiE
     return ApiError(HTTPStatus.NOT_FOUND, message, "model_not_found", param)
 
 
+_UNANSWERED = {
+    "run_failed": HTTPStatus.BAD_GATEWAY,
+    "run_cancelled": HTTPStatus.CONFLICT,
+    "run_interrupted": HTTPStatus.SERVICE_UNAVAILABLE,
+    "deadline_passed": HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+def unanswered(
+    code: Literal["run_failed", "run_cancelled", "run_interrupted", "deadline_passed"], why: str
+) -> ApiError:
+    """Return the error for a run without an answer.
+
+    Clients are asked not to send the question again by themselves: the run has tried what there was to try.
+    """
+    return ApiError(_UNANSWERED[code], f"no answer: {why}", code, headers={"x-should-retry": "false"})
+
+
 # The first entry that an error is an instance of counts. Messages of errors that are not here stay in the log: they may
 # name files of the server.
 _TABLE: tuple[tuple[type[CompLLMError], HTTPStatus, str], ...] = (
@@ -143,7 +161,13 @@ async def _on_own_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_unusable(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
-    return _unusable(error.errors()[0], _fields(request)).response
+    return _unusable(_deepest(error), error.body, _fields(request)).response
+
+
+def _deepest(error: RequestValidationError) -> Mapping[str, Any]:
+    """Return what is wrong furthest inside: of several alternatives, the one that fits best has gone furthest."""
+    problems: Sequence[Mapping[str, Any]] = error.errors()
+    return max(problems, key=lambda problem: len(problem["loc"]))
 
 
 def _fields(request: Request) -> Mapping[str, FieldInfo]:
@@ -153,20 +177,32 @@ def _fields(request: Request) -> Mapping[str, FieldInfo]:
     return fields
 
 
-def _unusable(first: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> ApiError:
+def _unusable(first: Mapping[str, Any], body: object, fields: Mapping[str, FieldInfo]) -> ApiError:
     """Return the error for the first thing that is wrong with a request; what it holds is not repeated."""
-    place = [str(part) for part in first["loc"][1:]]
-    param = ".".join(place) or None
+    place = _place(first["loc"][1:], body, ends_outside=first["type"] == "missing")
+    param = ".".join(map(str, place)) or None
+    where = param or f"the {first['loc'][0]}"
     match first["type"]:
         case "json_invalid" | "json_type":
             return ApiError(HTTPStatus.BAD_REQUEST, "the body is not JSON", "invalid_json")
         case "extra_forbidden":
             return ApiError(HTTPStatus.BAD_REQUEST, f"unknown parameter: {param}", "unknown_parameter", param)
         case "missing":
-            return ApiError(HTTPStatus.BAD_REQUEST, f"missing: {param or 'the body'}", "missing_parameter", param)
-    promise = fields[place[0]].description if place and place[0] in fields else None
-    message = f"{param or 'the body'}: {first['msg'].lower()}" + (f" ({promise})" if promise else "")
+            return ApiError(HTTPStatus.BAD_REQUEST, f"missing: {where}", "missing_parameter", param)
+    promise = fields[str(place[0])].description if len(place) == 1 and place[0] in fields else None
+    message = f"{where}: {first['msg'].lower()}" + (f" ({promise})" if promise else "")
     return ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_value", param)
+
+
+def _place(location: Sequence[str | int], body: object, *, ends_outside: bool) -> list[str | int]:
+    """Return where in a body something is wrong, without the names that the validator gives to alternatives."""
+    place: list[str | int] = []
+    for part in location:
+        try:
+            body, place = body[part], [*place, part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            continue
+    return [*place, location[-1]] if ends_outside and location else place or list(location[:1])
 
 
 async def _on_http(_: Request, error: Exception) -> JSONResponse:

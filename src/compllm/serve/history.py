@@ -1,8 +1,8 @@
 """Makes the last question of a conversation stand alone, by rules: the same conversation gives the same question.
 
 A follow-up borrows from the question and the answer before it: a pronoun stands for a name in them ("Who wrote it?"),
-and a fragment takes a place in the question ("What about Spain?", "And in 1960?", "Why?"). What no rule covers is left as
-it is. The rules are for English and look at the surface alone.
+and a fragment takes a place in the question ("What about Spain?", "And in 1960?", "Why?"). What no rule covers is left
+as it is. The rules are for English and look at the surface alone.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ _TOPIC = re.compile(
     rf"|what do you know about)\s+(?P<topic>(?:(?!{_PREPOSITION}\b|and\b|or\b)[\w'’.-]+\s*){{1,5}}?)[?.!]*$",
     re.IGNORECASE,
 )
-_PERSON_WANTED = re.compile(r"^(?:\w+\s+)?(?:who|whom|whose)\b|^(?:what|which)\s+(?:\w+\s+)?(?:author|writer|poet|composer"
-    r"|painter|artist|king|queen|president|scientist|person|man|woman|player|actor|director|singer)\b", re.IGNORECASE)  # fmt: skip
+_PERSON_WANTED = re.compile(
+    r"^(?:\w+\s+)?(?:who|whom|whose)\b|^(?:what|which)\s+(?:\w+\s+)?(?:author|writer|poet|composer|painter|artist|king"
+    r"|queen|president|scientist|person|man|woman|player|actor|director|singer)\b",
+    re.IGNORECASE,
+)
 _THING_WANTED = re.compile(r"^(?:in\s+)?(?:what|which)\b|^where\b", re.IGNORECASE)
 _FIRST_SENTENCE = re.compile(r"^.*?[.!?](?=\s|$)|^.+", re.DOTALL)
 

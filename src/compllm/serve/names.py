@@ -20,14 +20,17 @@ _CITATION = re.compile(r"\s*\[\d+\]")
 
 # Words that begin a sentence with a capital and name nothing; dates are no names either.
 _PLAIN = frozenset(
-    "a about according after all also although an and another any are as at be because before both but by can could "
-    "did do does during each every few first for from give had has have he her here his how however i if in is it its "
-    "last list many may more most my name next no not note now of on once one only or our others please second she "
-    "should since so some such tell that the their them then there these they this those though thus to today under "
-    "unlike until was we were what when where whereas which while who whom whose why will with would yes yet you your "
-    "define describe explain compare summarize summarise translate "
-    "january february march april may june july august september october november december "
-    "monday tuesday wednesday thursday friday saturday sunday".split()
+    re.findall(
+        r"\w+",
+        """a about according after all also although an and another any are as at be because before both but by can
+        could did do does during each every few first for from give had has have he her here his how however i if
+        in is it its last list many may more most my name next no not note now of on once one only or our others
+        please second she should since so some such tell that the their them then there these they this those
+        though thus to today under unlike until was we were what when where whereas which while who whom whose
+        why will with would yes yet you your define describe explain compare summarize summarise translate
+        january february march april may june july august september october november december monday tuesday
+        wednesday thursday friday saturday sunday""",
+    )
 )
 
 
@@ -75,7 +78,7 @@ def _without_plain_words(name: Name) -> Name | None:
 
 def _is_used_as_name(text: str, name: Name) -> bool:
     """Whether a single word is more than the capital of a sentence ("Usually") or an adjective ("the English poet")."""
-    if " " in name.text or name.text.isupper() and len(name.text) > 1:
+    if " " in name.text or (name.text.isupper() and len(name.text) > 1):
         return True
     before, after = text[: name.start], text[name.end :]
     if _SENTENCE_END.search(before):

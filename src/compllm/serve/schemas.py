@@ -146,7 +146,7 @@ def text_of(content: Content | None) -> str:
     return content or "" if not isinstance(content, list) else "".join(part.text for part in content)
 
 
-def without_effect(body: Body) -> list[str]:
+def idle_fields(body: Body) -> list[str]:
     """Return which of the given fields change nothing, by name."""
     given = body.model_dump(exclude_none=True, exclude_unset=True)
     return [name for name in given if (type(body).model_fields[name].description or "").startswith("Without effect")]
