@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from http import HTTPStatus
 
 import anyio
 import h11
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+# Bodies as large as any may be that memory is given to before anybody has looked at who sends them.
+_BODIES = 64
 
 
 class TimedHeads(H11Protocol):
@@ -60,12 +62,13 @@ def timed_heads(head_timeout_s: float) -> type[asyncio.Protocol]:
 
 
 class BodyLimit:
-    """An ASGI middleware that takes a body in whole, or refuses it when it is too large or too slow."""
+    """An ASGI middleware that takes a body in whole, or refuses it when it is too large, too slow, or one too many."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, timeout_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on once its body is there."""
@@ -77,31 +80,40 @@ class BodyLimit:
                 body = await self._read(scope, receive)
         except TimeoutError:
             await _refusal(408, f"the body has not arrived within {self._timeout_s:g} s")(scope, receive, send)
-        except _TooLargeError:
-            limit = f"the body is larger than the {self._max_bytes:,} bytes that this server takes"
-            await _refusal(413, limit)(scope, receive, send)
+        except _RefusedError as error:
+            await _refusal(error.status, str(error))(scope, receive, send)
         else:
             if body is not None:
                 await self._app(scope, _replayed(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the body, or None if the client went away before it was there."""
-        if _declared_bytes(scope) > self._max_bytes:
-            raise _TooLargeError
+        self._check(_declared_bytes(scope))
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise _TooLargeError
-            if not message.get("more_body", False):
-                return bytes(body)
+        try:
+            while (message := await receive())["type"] == "http.request":
+                piece = message.get("body", b"")
+                self._check(len(body) + len(piece), len(piece))
+                body += piece
+                self._arriving_bytes += len(piece)
+                if not message.get("more_body", False):
+                    return bytes(body)
+            return None
+        finally:
+            self._arriving_bytes -= len(body)
+
+    def _check(self, whole_bytes: int, more_bytes: int = 0) -> None:
+        """Check that a body may be so large, and that there is room for another piece of it."""
+        if whole_bytes > self._max_bytes:
+            raise _RefusedError(413, f"the body is larger than the {self._max_bytes:,} bytes that this server takes")
+        if self._arriving_bytes + more_bytes > self._max_bytes * _BODIES:
+            raise _RefusedError(503, "too many bodies are arriving at once")
 
 
-class _TooLargeError(Exception):
-    pass
+class _RefusedError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def _declared_bytes(scope: Scope) -> int:
@@ -111,11 +123,13 @@ def _declared_bytes(scope: Scope) -> int:
 
 def _refusal(status: int, message: str) -> ASGIApp:
     """Answer in OpenAI's form and hang up, for the rest of the body may still be coming."""
-    error: dict[str, Any] = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-    return JSONResponse({"error": error}, status, headers={"connection": "close"})
+    kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+    error = {"message": message, "type": kind, "param": None, "code": None}
+    headers = {"connection": "close"} | ({"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {})
+    return JSONResponse({"error": error}, status, headers)
 
 
-def _replayed(body: bytes, receive: Receive) -> Callable[[], Any]:
+def _replayed(body: bytes, receive: Receive) -> Receive:
     """Return what the application reads: the body, then whatever comes after it."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
