@@ -38,6 +38,12 @@ class TimedHeads(H11Protocol):
         elif self._head_timer is None:
             self._wait_for_head()
 
+    def on_response_complete(self) -> None:
+        """Begin to wait for the rest of a head that came together with the request before it."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0] and not self.transport.is_closing():
+            self._wait_for_head()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._stop_waiting()
