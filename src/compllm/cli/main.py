@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compllm._version import __version__
-from compllm.cli import ask, bench, experts, init, keys, plan, route, runs, serve, simulate
+from compllm.cli import ask, bench, experts, init, keys, mcp, plan, route, runs, serve, simulate
 
 app = typer.Typer(
     name="compllm",
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.command("plan")(plan.plan)
 app.command("route")(route.route)
 app.command("simulate")(simulate.simulate)
