@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from compllm.bench.figures import Figures, rounded
 
 _HEAD_BYTES = 65_536
 _LINE_BYTES = 1_024
+# What requests bring; it opens nothing but a proxy that lives as long as a measurement.
+KEY = f"sk-{secrets.token_urlsafe(32)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,13 @@ class Target:
     port: int
     path: str
     body: dict[str, object]
-    key: str = "sk-bench"
 
     @property
     def request(self) -> bytes:
         """The whole request."""
         body = json.dumps(self.body).encode()
         head = (
-            f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\nauthorization: Bearer {self.key}\r\n"
+            f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\nauthorization: Bearer {KEY}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body

@@ -8,15 +8,15 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from compllm.bench.figures import Figures, rounded
 from compllm.bench.serving.load import Load, Target, connected, put_load, send_one
-from compllm.bench.serving.processes import asked_of, endpoint_of, litellm_before, team_of
+from compllm.bench.serving.processes import Server, asked_of, endpoint_of, litellm_before, team_of
 from compllm.journal import Journal
 
 DELAY_S = 0.02
@@ -27,27 +27,34 @@ _STOP_S = 60.0
 async def compare(requests: int, at_once: int, litellm: Path | None) -> list[Figures]:
     """Return latencies, alone and `at_once`, of the endpoint itself, of LiteLLM before it, and of two teams.
 
-    A request to a team is a plan of four sub-queries; one to the others is one call. `litellm` is its command.
+    A team's models are fakes in its own process, or that endpoint. A request to a team is a plan of four sub-queries;
+    one to the others is one call. `litellm` is its command.
 
     Raises:
         ConfigError: a server did not start.
     """
-    rows = []
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         endpoint = await stack.enter_async_context(endpoint_of(folder, DELAY_S))
-        targets = {"the endpoint itself, 1 call": endpoint.target("fake")}
+        asked = [("the endpoint itself, 1 call", endpoint, endpoint.target("fake"))]
         if litellm is not None:
             proxy = await stack.enter_async_context(litellm_before(endpoint, litellm, folder))
-            targets["LiteLLM proxy, 1 call"] = proxy.target("fake")
+            asked.append(("LiteLLM proxy, 1 call", proxy, proxy.target("fake")))
         for name, more in {"fakes": (), "endpoint": ("--base-url", endpoint.base_url)}.items():
             team = await stack.enter_async_context(team_of(folder / name, DELAY_S, *more))
-            targets[f"compllm, 4-node plan on {name}"] = asked_of(team)
-        for name, target in targets.items():
-            await put_load(target, at_once, at_once)  # what is lazy, gets ready
-            for crowd in (1, at_once):
-                load = await put_load(target, requests if crowd > 1 else max(1, requests // 10), crowd)
-                rows.append({"server": name, "at_once": crowd, **load.figures(DELAY_S)})
+            asked.append((f"compllm on {name}, plan of 4", team, asked_of(team)))
+        return [row for each in asked for row in await _measured(*each, requests, at_once)]
+
+
+async def _measured(name: str, server: Server, target: Target, requests: int, at_once: int) -> list[Figures]:
+    """Return a row for requests one after another, and one for many at once."""
+    await put_load(target, at_once, at_once)  # what is lazy, gets ready
+    rows: list[Figures] = []
+    for crowd, count in ((1, max(1, requests // 10)), (at_once, requests)):
+        began_s = server.cpu_s
+        load = await put_load(target, count, crowd)
+        cpu_ms = rounded((server.cpu_s - began_s) * 1000 / count)
+        rows.append({"server": name, "at_once": crowd, **load.figures(DELAY_S), "cpu_ms_each": cpu_ms})
     return rows
 
 
@@ -89,7 +96,7 @@ async def streams_at_once(target: Target, streams: int) -> Load:
 
 
 async def stop_under_load(streams: int) -> Figures:
-    """Send SIGTERM while so many runs are under way; return what the journal says of those that were accepted.
+    """Send SIGTERM while so many clients ask again and again; return what the journal says of their runs.
 
     Raises:
         ConfigError: the server did not start.
@@ -97,40 +104,51 @@ async def stop_under_load(streams: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         async with team_of(Path(folder) / "team", 10 * DELAY_S) as team:
             load = Load()
-            began_s = time.perf_counter()
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_keep_asking, asked_of(team, stream=True), streams, load, tasks)
-                await anyio.sleep(20 * DELAY_S)
+                asking = _Asking(asked_of(team, stream=True), load, enough=streams // 5)
+                for _ in range(streams):
+                    tasks.start_soon(asking.ask_until_refused)
+                await asking.has_enough.wait()
+                under_way = asking.under_way
+                began_s = time.perf_counter()
                 team.process.send_signal(signal.SIGTERM)
                 code = await anyio.to_thread.run_sync(team.process.wait, _STOP_S)
-            elapsed_s = time.perf_counter() - began_s
-        accepted = [reply.headers["compllm-run"] for reply in load.replies]
+                elapsed_s = time.perf_counter() - began_s
         with Journal(Path(folder) / "team" / "data" / "runs.sqlite3") as journal:
             statuses = {row.id: row.status for row in journal.runs(limit=1_000_000)}
-    told = Counter(statuses.get(run, "unknown") for run in accepted)
-    ended = {"answered", "gaps", "failed", "cancelled"}
+    received = [reply.headers["compllm-run"] for reply in load.replies]
+    has_end = [status in {"answered", "gaps", "failed", "cancelled"} for status in statuses.values()]
     return {
+        "requests_under_way_at_sigterm": under_way,
         "runs_in_journal": len(statuses),
-        "answers_received": len(accepted),
-        "received_by_status": dict(told),
-        "journal_by_status": dict(Counter(statuses.values())),
-        "lost": sum(status not in ended for status in statuses.values()) + told["unknown"],
-        "refused_or_cut": dict(Counter(error[:3] for error in load.errors)),
+        "runs_by_status": dict(Counter(statuses.values())),
+        "runs_lost": has_end.count(False) + sum(run not in statuses for run in received),
+        "answers_received": len(received),
+        "refused_or_not_accepted": dict(Counter(error[:3] for error in load.errors)),
         "exit_code": code,
-        "elapsed_s": rounded(elapsed_s),
+        "stopped_after_s": rounded(elapsed_s),
     }
 
 
-async def _keep_asking(target: Target, at_once: int, load: Load, tasks: TaskGroup) -> None:
-    """Ask again and again on so many connections, each until it breaks or is refused."""
+@dataclass(slots=True)
+class _Asking:
+    """Clients that ask again and again until one of them is refused; `enough` replies are told of."""
 
-    async def ask() -> None:
+    target: Target
+    load: Load
+    enough: int
+    under_way: int = 0
+    has_enough: anyio.Event = field(default_factory=anyio.Event)
+
+    async def ask_until_refused(self) -> None:
+        """Be one of the clients."""
         try:
-            async with connected(target) as connection:
-                while not load.errors:
-                    await send_one(connection, target, load)
+            async with connected(self.target) as connection:
+                while not self.load.errors:
+                    self.under_way += 1
+                    await send_one(connection, self.target, self.load)
+                    self.under_way -= 1
+                    if len(self.load.replies) >= self.enough:
+                        self.has_enough.set()
         except OSError as error:
-            load.errors.append(type(error).__name__)
-
-    for _ in range(at_once):
-        tasks.start_soon(ask)
+            self.load.errors.append(type(error).__name__)

@@ -20,7 +20,7 @@ import httpx
 import psutil
 
 from compllm.bench.serving.fakes import PLAN, TEAM
-from compllm.bench.serving.load import Target
+from compllm.bench.serving.load import KEY, Target
 from compllm.errors import ConfigError
 
 _STARTUP_S = 180.0
@@ -46,6 +46,13 @@ class Server:
     def rss_mib(self) -> float:
         """Memory that the process holds, in MiB."""
         return float(psutil.Process(self.process.pid).memory_info().rss / (1 << 20))
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used; of its children, too, if it has any."""
+        process = psutil.Process(self.process.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return float(sum(each.user + each.system for each in times))
 
     def target(self, model: str, **more: object) -> Target:
         """Return what asks it a question."""
@@ -90,7 +97,9 @@ async def litellm_before(endpoint: Server, command: Path, folder: Path) -> Async
     """
     forwarded = {"model": "openai/fake", "api_base": endpoint.base_url, "api_key": "sk-fake"}
     config = folder / "litellm.yaml"
-    config.write_text(json.dumps({"model_list": [{"model_name": "fake", "litellm_params": forwarded}]}))
+    settings = {"master_key": KEY}  # it does not start without one
+    models = [{"model_name": "fake", "litellm_params": forwarded}]
+    config.write_text(json.dumps({"model_list": models, "general_settings": settings}))
     port = _free_port()
     arguments = [str(command), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     log = folder / "litellm.log"
