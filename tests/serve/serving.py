@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +41,17 @@ class Served:
         """Return a plain HTTP client for the server."""
         return httpx.Client(base_url=self.url, timeout=20)
 
+    def get(self, path: str) -> httpx.Response:
+        """Return what the server answers to a plain request."""
+        with self.client() as client:
+            return client.get(path)
+
     def call(self, function: Callable[..., T], *arguments: object) -> T:
         """Call something in the event loop of the server."""
+        return self.portal.call(function, *arguments)
+
+    def wait(self, function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Wait for something in the event loop of the server."""
         return self.portal.call(function, *arguments)
 
 
@@ -66,7 +76,7 @@ async def _serve(
     task_status: TaskStatus[tuple[Service, Callable[[], None]]],
 ) -> None:
     async with open_service(team) as service:
-        config = uvicorn.Config(create_app(service, access), lifespan="off", log_level="error", ws="none")
+        config = uvicorn.Config(create_app(service, access), lifespan="off", log_config=None, ws="none")
         server = _Server(config)
 
         def stop() -> None:
@@ -84,3 +94,16 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_up()
+
+
+@contextmanager
+def sent(served: Served, path: str, body: object) -> Iterator[None]:
+    """Send a request whose answer nobody waits for; the connection closes when the context ends."""
+    url = httpx.URL(served.url)
+    content = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    with socket.create_connection((url.host, url.port or 80)) as connection:
+        connection.sendall(head.encode() + content)
+        yield

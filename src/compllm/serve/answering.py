@@ -17,7 +17,7 @@ from compllm.errors import PlanError, QueueFullError
 from compllm.planner.language import parse_plan
 from compllm.serve.callers import Caller
 from compllm.serve.cutting import Cutter, FinishReason
-from compllm.serve.errors import ApiError, refused, unanswered, unknown_model
+from compllm.serve.errors import ApiError, Unanswered, refused, unanswered, unknown_model
 from compllm.serve.live import LiveRun
 from compllm.serve.reasoning import reasoning
 from compllm.serve.service import Service
@@ -146,7 +146,7 @@ async def pieces(
                         return
         yield Failed(unanswered("run_interrupted", "the server stops"))
     finally:
-        if not stays and not run.has_ended:
+        if not stays and not telling.has_ended:
             run.cancel("the client went away")
 
 
@@ -157,6 +157,7 @@ class _Telling:
         self._cutter = cutter
         self._deadline_s = deadline_s
         self._direct = direct
+        self.has_ended = False
         self._has_written = False
         self._is_cancelled = False
 
@@ -184,9 +185,10 @@ class _Telling:
             yield Words(passed)
 
     def _end(self, end: ev.RunCompleted | ev.RunFailed, at_s: float) -> Iterator[Piece]:
+        self.has_ended = True
         if isinstance(end, ev.RunFailed):
             late = at_s >= self._deadline_s
-            code = "deadline_passed" if late else "run_cancelled" if self._is_cancelled else "run_failed"
+            code: Unanswered = "deadline_passed" if late else "run_cancelled" if self._is_cancelled else "run_failed"
             yield Failed(unanswered(code, end.reason))
             return
         if rest := self._cutter.rest():

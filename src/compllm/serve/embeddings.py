@@ -32,7 +32,7 @@ class EmbeddingBody(Body):
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=2_048)] = Field(
         description="Text or texts; tokens of another model's tokenizer mean nothing here."
     )
-    encoding_format: Literal["float", "base64"] = Field("float", description="Numbers, or float32 in base64.")
+    encoding_format: Literal["float", "base64"] | None = Field(None, description="Numbers, or float32 in base64.")
     dimensions: int | None = Field(None, ge=1, description="Only as many as the encoder has.")
     user: EndUser | None = Field(None, description="Without effect.")
 

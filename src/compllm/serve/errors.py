@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -65,6 +65,7 @@ class ApiError(Exception):
         """The JSON that says it."""
         kind = "server_error" if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
         kind = "rate_limit_error" if self.status == HTTPStatus.TOO_MANY_REQUESTS else kind
+        # A run's reasons come from models, whose words need not be text that JSON can hold.
         message = self.message.encode("utf-8", "replace").decode()
         return ErrorBody(error=ErrorDetail(message=message, type=kind, param=self.param, code=self.code))
 
@@ -85,7 +86,8 @@ def unknown_model(name: str, known: Sequence[str], param: str = "model") -> ApiE
     return ApiError(HTTPStatus.NOT_FOUND, message, "model_not_found", param)
 
 
-_UNANSWERED = {
+Unanswered: TypeAlias = Literal["run_failed", "run_cancelled", "run_interrupted", "deadline_passed"]
+_UNANSWERED: Mapping[Unanswered, HTTPStatus] = {
     "run_failed": HTTPStatus.BAD_GATEWAY,
     "run_cancelled": HTTPStatus.CONFLICT,
     "run_interrupted": HTTPStatus.SERVICE_UNAVAILABLE,

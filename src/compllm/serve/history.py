@@ -76,7 +76,7 @@ class _Before:
     def topic(self) -> str | None:
         """What the question asks about as a whole: "What is X?", "Tell me about X"."""
         match = _TOPIC.match(self.asked)
-        return match["topic"].strip() if match else None
+        return match["topic"].strip(" .") if match else None
 
     def meant_by(self, kind: str) -> str | None:
         """Return what a pronoun of a kind (person, thing, place, pointer) stands for."""

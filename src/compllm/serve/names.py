@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _WORD = r"[A-Z][\w'’&.-]*\w|[A-Z]"
-_LINK = r"(?:of|de|der|den|von|van|du|da|del|di|la|le|the|al|bin)"
+_LINK = r"(?:of(?:\s+the)?|de|der|den|von|van|du|da|del|di|la|le|al|bin)"
 _NAME = re.compile(rf"(?<![\w'’])(?:{_WORD})(?:\s+(?:{_LINK}\s+){{0,2}}(?:{_WORD}|\d{{1,4}}\b))*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?:;\n])[\s\"'“‘(\[*]*\Z")
 _SAYS_MORE = re.compile(r"\s+(?:is|are|was|were|has|had|can|could|did|does|will|would)\b|\s*['’]s\b")

@@ -70,7 +70,9 @@ class ResponseBody(Body):
     text: TextOptions | None = Field(None, description="Only text.")
     tools: Nothing = Field(None, description="None: a team calls experts, not tools.")
     tool_choice: Literal["none", "auto"] | None = Field(None, description="Only `none` or `auto`.")
-    include: Nothing = Field(None, description="Nothing: there is no more than what is sent anyway.")
+    include: list[Literal["reasoning.encrypted_content"]] | None = Field(
+        None, description="Without effect: the reasoning is sent in plain text."
+    )
     background: Literal[False] | None = Field(None, description="Only `false`; see `/v1/runs`.")
     truncation: Literal["auto", "disabled"] | None = Field(None, description="Without effect: no turn is cut.")
     top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = Field(None, description="Only 0.")
