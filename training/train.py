@@ -1,4 +1,4 @@
-"""Trains a LoRA adapter for the bundled model on rows of {system, user, completion}; Ctrl-C saves, --resume goes on.
+"""Trains a LoRA adapter for a model on rows of {system, user, completion}; Ctrl-C saves, --resume goes on.
 
     python -m training.train rows.jsonl --out checkpoints/planner --heldout heldout.jsonl --epochs 2
 
@@ -25,6 +25,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
+from compllm.experts.embedded.weights import bundled_source
 from training.lora.checkpoint import Position, restore, save
 from training.lora.folders import latest
 from training.lora.model import Trainee, halve_frozen, load_adapter, new_adapter, tokenizer
@@ -149,6 +150,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
+    parser.add_argument("--base", type=Path, help="GGUF file of the model; default: the bundled one")
     parser.add_argument("--heldout", type=Path, help="rows to measure the loss on every ten minutes")
     parser.add_argument("--heldout-rows", type=int, default=100, help="how many of them at most")
     parser.add_argument("--rank", type=int, default=16)
@@ -166,7 +168,8 @@ def parsed() -> argparse.Namespace:
 def main() -> int:
     arguments = parsed()
     torch.set_num_threads(1)  # the threads are over examples
-    encode, _ = tokenizer()
+    source = arguments.base or bundled_source()
+    encode, _ = tokenizer(source)
     examples = fitting(arguments.rows, encode, arguments.max_tokens)
     measured = (
         fitting(arguments.heldout, encode, arguments.max_tokens)[: arguments.heldout_rows] if arguments.heldout else []
@@ -176,7 +179,11 @@ def main() -> int:
         [measured[i] for i in batch] for batch in epoch_batches(lengths, arguments.batch_tokens, random.Random(0))
     ]
     checkpoint = latest(arguments.out) if arguments.resume else None
-    model = load_adapter(checkpoint, trainable=True) if checkpoint else new_adapter(arguments.rank, arguments.seed)
+    model = (
+        load_adapter(source, checkpoint, trainable=True)
+        if checkpoint
+        else new_adapter(source, arguments.rank, arguments.seed)
+    )
     with ThreadPoolExecutor(arguments.threads) as pool, until_signalled() as stopped:
         training = begin(arguments, examples, Trainee(halve_frozen(model), pool, arguments.threads))
         arguments.out.mkdir(parents=True, exist_ok=True)

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from compllm.config import load_settings
-from compllm.experts.embedded.weights import bundled_weights
+from compllm.experts.embedded.weights import bundled_source, bundled_weights
 from training.lora.folders import chosen
 from training.lora.rows import read_rows
 
 
-def trained_answers(checkpoint: Path, prompts: list[str], max_tokens: int) -> list[str]:
+def trained_answers(base: Path, checkpoint: Path, prompts: list[str], max_tokens: int) -> list[str]:
     """Return what transformers generates with the checkpoint's adapter, in float32."""
     import torch
 
     from training.lora.model import load_adapter, tokenizer
 
-    model, (encode, decode) = load_adapter(checkpoint, trainable=False).eval(), tokenizer()
+    model, (encode, decode) = load_adapter(base, checkpoint, trainable=False).eval(), tokenizer(base)
     answers = []
     for prompt in prompts:
         tokens = torch.tensor([encode(prompt)])
@@ -38,22 +38,19 @@ def trained_answers(checkpoint: Path, prompts: list[str], max_tokens: int) -> li
     return answers
 
 
-def exported_answers(adapter: Path, prompts: list[str], max_tokens: int) -> list[str]:
-    """Return what llama.cpp generates with the F16 weights and the exported adapter."""
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "passive"
-    )  # before llama.cpp comes: its threads shall not wait by spinning
+def exported_answers(weights: Path, adapter: Path, prompts: list[str], max_tokens: int) -> list[str]:
+    """Return what llama.cpp generates with the weights and the exported adapter."""
+    # Before llama.cpp comes: its threads shall not wait by spinning.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp
 
     params, lora = xllamacpp.CommonParams(), xllamacpp.CommonAdapterLoraInfo()
     lora.path, lora.scale = str(adapter), 1.0
-    params.model.path = str(bundled_weights(load_settings().cache_dir))
+    params.model.path = str(weights)
     params.lora_adapters = [lora]
     params.n_ctx, params.n_parallel, params.fit_params = 2048, 1, False
-    params.api_keys, params.verbosity = (
-        [secrets.token_hex()],
-        1,
-    )  # the server opens a port, which nobody else should use
+    params.api_keys = [secrets.token_hex()]  # the server opens a port, which nobody else should use
+    params.verbosity = 1
     server = xllamacpp.Server(params)
 
     def answer(prompt: str) -> str:
@@ -69,6 +66,7 @@ def main() -> int:
     parser.add_argument("checkpoint", type=Path, help="a checkpoint, or the folder whose newest is taken")
     parser.add_argument("adapter", type=Path)
     parser.add_argument("rows", type=Path)
+    parser.add_argument("--base", type=Path, help="GGUF file of the model; default: the bundled one, in F16")
     parser.add_argument("--count", type=int, default=20, help="how many of the rows' prompts")
     parser.add_argument("--least", type=float, default=0.9, help="share of the answers that must agree exactly")
     parser.add_argument("--max-tokens", type=int, default=160)
@@ -76,8 +74,10 @@ def main() -> int:
     with arguments.rows.open(encoding="utf-8") as lines:
         prompts = [row.prompt for row in read_rows(lines)]
     prompts = random.Random(0).sample(prompts, min(arguments.count, len(prompts)))
-    trained = trained_answers(chosen(arguments.checkpoint), prompts, arguments.max_tokens)
-    exported = exported_answers(arguments.adapter, prompts, arguments.max_tokens)
+    base = arguments.base or bundled_source()
+    weights = arguments.base or bundled_weights(load_settings().cache_dir)
+    trained = trained_answers(base, chosen(arguments.checkpoint), prompts, arguments.max_tokens)
+    exported = exported_answers(weights, arguments.adapter, prompts, arguments.max_tokens)
     pairs = list(zip(trained, exported, strict=True))
     for ours, theirs in pairs:
         if ours != theirs:

@@ -53,6 +53,43 @@ def test_only_answers_that_build_on_each_other_may_mix(sentence: str, steps: tup
     assert sources(sentence, "Where was the author born?", (AUTHOR, BIRTH, PRICE)) == steps
 
 
+FIRST = Part(1, "When was Ann Lee born?", "6 February 1869", "history")
+SECOND = Part(2, "When was Bob Ray born?", "28 May 1863", "history")
+THIRD = Part(3, "Who was born first, Ann Lee or Bob Ray?", "Bob Ray", "history", (1, 2))
+BORN = "Who was born first, Ann Lee or Bob Ray?"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "steps"),
+    [
+        ("Bob Ray was born first [3].", (3,)),
+        ("Ann Lee was born on 6 February 1869 [1], and Bob Ray was born on 28 May 1863 [2].", (1, 2)),
+        ("Ann Lee was born on 6 February 1869, after Bob Ray [3].", (3,)),
+        ("Both were born in the 1860s [1][2].", ()),
+        ("Bob Ray [2], not Ann Lee [1].", ()),
+        ("Ann Lee was born on 28 May 1863 [1].", ()),
+        ("Bob Ray was born on 28 May 1863 [1].", ()),
+        ("Ann Lee was not born on 6 February 1869 [1].", ()),
+        ("Ann Lee was born on 6 February 1869 [1], a Saturday of storms.", ()),
+        ("Ann Lee was born on 6 February 1869 [4].", ()),
+        ("[1]", (1,)),
+    ],
+)
+def test_a_sentence_that_cites_is_held_to_what_it_cites(sentence: str, steps: tuple[int, ...]) -> None:
+    assert sources(sentence, BORN, (FIRST, SECOND, THIRD)) == steps
+
+
+def test_what_all_steps_say_may_be_said_of_the_one_that_is_cited() -> None:
+    parts = (Part(1, "Is tea hot?", "Tea is hot.", "x"), Part(2, "Is hot tea hot?", "Hot tea is hot.", "x"))
+    assert sources("Tea is hot [1].", "Is tea hot?", parts) == (1,)
+    assert sources("Tea is hot.", "Is tea hot?", parts) == ()
+
+
+def test_a_citation_is_no_part_of_what_is_said() -> None:
+    assert Content.of("Ann has 2 cats [1, 3].").words == {"ann", "ha", "2", "cat"} - {"ha"}
+    assert not is_kept(Part(1, "How many?", "1", "x"), ["There is one [1]."], "How many?")
+
+
 def test_an_answer_with_a_negation_may_be_told_with_it() -> None:
     part = Part(1, "Is it safe?", "It is not safe for children.", "medicine")
     assert sources("It is not safe for children.", "Is it safe?", (part,)) == (1,)
@@ -81,7 +118,7 @@ def test_the_first_word_of_a_sentence_is_a_name_only_with_capitals_inside() -> N
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("One [1]. Two [2, 3]! Three?", ["One.", "Two!", "Three?"]),
+        ("One [1]. Two [2, 3]! Three?", ["One [1].", "Two [2, 3]!", "Three?"]),
         ("George W. Bush won. He did.", ["George W. Bush won.", "He did."]),
         ("It is 3.5 m. That is all", ["It is 3.5 m.", "That is all"]),
         ("", []),

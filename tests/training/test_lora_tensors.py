@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.lora.tensors import gguf_name, gguf_tensors, interleave_heads
+from training.lora.tensors import Heads, gguf_name, gguf_tensors, interleave_heads
 
 PEFT = "base_model.model.model.layers.{}.{}.lora_{}.weight"
 
@@ -23,9 +23,10 @@ def test_only_the_output_side_of_query_and_key_is_reordered() -> None:
     matrix = np.arange(16, dtype=np.float32).reshape(8, 2)
     parts = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.up_proj")
     peft = [(PEFT.format(0, part, side), matrix) for part in parts for side in "AB"]
-    tensors = dict(gguf_tensors(peft, query_heads=2, key_heads=1))
+    tensors = dict(gguf_tensors(peft, Heads(query=2, key=1)))
     changed = {name for name, values in tensors.items() if not np.array_equal(values, matrix)}
     assert changed == {"blk.0.attn_q.weight.lora_b", "blk.0.attn_k.weight.lora_b"}
     assert tensors["blk.0.attn_k.weight.lora_b"][:, 0].tolist() == [0, 8, 2, 10, 4, 12, 6, 14]
+    assert all(np.array_equal(values, matrix) for _, values in gguf_tensors(peft, None))
     assert list(tensors) == sorted(tensors)
     assert {values.dtype for values in tensors.values()} == {np.dtype(np.float16)}

@@ -1,4 +1,4 @@
-"""The bundled model with LoRA adapters, its loss and its gradient on a CPU."""
+"""A model of a GGUF file with LoRA adapters, its loss and its gradient on a CPU."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from compllm.experts.embedded.weights import bundled_source
 from training.lora.rows import Decode, Encode, Example
 
 
-def tokenizer() -> tuple[Encode, Decode]:
-    """Return both ways of the bundled model's own tokenizer, read from its GGUF file."""
-    source = bundled_source()
+def tokenizer(source: Path) -> tuple[Encode, Decode]:
+    """Return both ways of a model's own tokenizer, read from its GGUF file."""
     loaded = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     return (
         lambda text: list(loaded(text, add_special_tokens=False)["input_ids"]),
@@ -28,9 +26,8 @@ def tokenizer() -> tuple[Encode, Decode]:
     )
 
 
-def base_model() -> PreTrainedModel:
-    """Return the bundled model, dequantized to float32."""
-    source = bundled_source()
+def base_model(source: Path) -> PreTrainedModel:
+    """Return the model of a GGUF file, dequantized to float32."""
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         source.parent, gguf_file=source.name, dtype=torch.float32
     )
@@ -48,17 +45,17 @@ def halve_frozen(model: PeftModel) -> PeftModel:
     return model
 
 
-def new_adapter(rank: int, seed: int) -> PeftModel:
-    """Return the bundled model with a fresh adapter on every linear layer, scaled by two (alpha = 2 rank)."""
+def new_adapter(source: Path, rank: int, seed: int) -> PeftModel:
+    """Return the model with a fresh adapter on every linear layer, scaled by two (alpha = 2 rank)."""
     torch.manual_seed(seed)
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    adapted: PeftModel = get_peft_model(base_model(), config)
+    adapted: PeftModel = get_peft_model(base_model(source), config)
     return adapted
 
 
-def load_adapter(checkpoint: Path, *, trainable: bool) -> PeftModel:
-    """Return the bundled model with the adapter of a checkpoint."""
-    adapted: PeftModel = PeftModel.from_pretrained(base_model(), str(checkpoint), is_trainable=trainable)
+def load_adapter(source: Path, checkpoint: Path, *, trainable: bool) -> PeftModel:
+    """Return the model with the adapter of a checkpoint."""
+    adapted: PeftModel = PeftModel.from_pretrained(base_model(source), str(checkpoint), is_trainable=trainable)
     return adapted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +45,26 @@ def interleave_heads(rows: Matrix, heads: int) -> Matrix:
     return rows.reshape(heads, 2, size, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How many query heads and key heads a layer has."""
+
+    query: int
+    key: int
+
+
 def gguf_tensors(
-    tensors: Iterable[tuple[str, Matrix]], query_heads: int, key_heads: int
+    tensors: Iterable[tuple[str, Matrix]], heads: Heads | None
 ) -> Iterator[tuple[str, NDArray[np.float16]]]:
     """Yield an adapter's tensors as llama.cpp reads them, in F16, in the order of their names.
 
+    `heads` are those of a model that llama.cpp rotates in its own order (llama), none where it keeps transformers' own
+    (gemma3).
+
     Raises:
-        ValueError: a tensor has no place in llama.cpp's llama model.
+        ValueError: a tensor has no place in llama.cpp's model.
     """
+    counts = {"attn_q.weight.lora_b": heads.query, "attn_k.weight.lora_b": heads.key} if heads else {}
     for name, matrix in sorted((gguf_name(name), matrix) for name, matrix in tensors):
-        heads = {"attn_q.weight.lora_b": query_heads, "attn_k.weight.lora_b": key_heads}.get(name.split(".", 2)[2])
-        yield name, np.ascontiguousarray(interleave_heads(matrix, heads) if heads else matrix, np.float16)
+        count = counts.get(name.split(".", 2)[2])
+        yield name, np.ascontiguousarray(interleave_heads(matrix, count) if count else matrix, np.float16)

@@ -1,9 +1,10 @@
 """Checks what a model has written against the sub-answers it was given; pure functions on text.
 
-A small model that merges answers drops facts and swaps them. A sentence stands if it brings no number, no name, no
-negation and hardly a word from outside, and if none of its clauses mixes what different sub-answers say (an answer and
-one that it was built on may mix). A sub-answer is kept if its numbers and names and most of its content words are in
-sentences that stand.
+A small model that merges answers drops facts and swaps them. A sentence that cites stands if each piece of it, up to a
+citation, says hardly more than what it cites (and what that was built on), and no number, name or negation more. One
+that does not cite stands if it brings no number, no name, no negation and hardly a word from outside, and if none of
+its clauses mixes what different sub-answers say (an answer and one that it was built on may mix). A sub-answer is kept
+if its numbers and names and most of its content words are in sentences that stand.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ KEPT_SHARE = 0.7
 
 _WORD = re.compile(r"[^\W_]+(?:[.,:/'’-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")
-_CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+_CITATION = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _CLAUSE = re.compile(r"[,;]?\s+(?:while|whereas|and|but)\s+|;\s+", re.IGNORECASE)
 _CLAUSE_WORDS = 4
 _STOP_WORDS = frozenset(
@@ -40,9 +41,12 @@ class Content:
 
     @classmethod
     def of(cls, text: str) -> Content:
-        """Read a text. The first word of a sentence counts as a name only if it has a capital or a digit inside."""
+        """Read a text, citations left out.
+
+        The first word of a sentence counts as a name only if it has a capital or a digit inside.
+        """
         words, marks = set(), set()
-        for sentence in _SENTENCE_END.split(text):
+        for sentence in sentences(_CITATION.sub("", text)):
             for place, match in enumerate(_WORD.finditer(sentence)):
                 token = match[0]
                 word = _stem(token)
@@ -59,17 +63,24 @@ class Content:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text into sentences, citations that a model wrote itself removed."""
-    return [part for part in _SENTENCE_END.split(_CITATION.sub("", text).strip()) if part]
+    """Split a text into sentences."""
+    return [part for part in _SENTENCE_END.split(text.strip()) if part]
+
+
+def cites(sentence: str) -> bool:
+    """Whether a sentence names its sources itself."""
+    return _CITATION.search(sentence) is not None
 
 
 def sources(sentence: str, question: str, parts: Sequence[Part]) -> tuple[int, ...]:
     """Return the steps that a sentence draws from, or none if it does not stand; O(parts * words)."""
     contexts = {part.step: Content.of(f"{part.question} {part.answer}") for part in parts}
+    if cites(sentence):
+        return _cited_sources(sentence, question, parts, contexts)
     own = _own_words(contexts)
     said = Content.of(sentence)
-    outside = said.words - Content.of(question).words - frozenset().union(*(c.words for c in contexts.values()))
-    if outside & (said.marks | _NEGATIONS) or len(outside) > max(1, len(said.words) // 5):
+    known = Content.of(question).words.union(*(context.words for context in contexts.values()))
+    if not _is_within(said, known):
         return ()
     used: set[int] = set()
     for clause in _clauses(sentence):
@@ -79,6 +90,51 @@ def sources(sentence: str, question: str, parts: Sequence[Part]) -> tuple[int, .
             return ()
         used |= drawn
     return tuple(sorted(used))
+
+
+def _cited_sources(
+    sentence: str, question: str, parts: Sequence[Part], contexts: Mapping[int, Content]
+) -> tuple[int, ...]:
+    parents = {part.step: part.parents for part in parts}
+    used: set[int] = set()
+    for text, cited in _claims(sentence):
+        said = Content.of(text)
+        if not (said.words or cited):
+            continue
+        if not cited or not cited <= contexts.keys():
+            return ()
+        backing = cited.union(*(parents[step] for step in cited)) & contexts.keys()
+        others = frozenset().union(*(contexts[step].words for step in contexts.keys() - backing))
+        own = frozenset().union(*(contexts[step].words for step in backing))
+        if not _is_within(said, own | (Content.of(question).words - others)):
+            return ()
+        used |= cited
+    return tuple(sorted(used))
+
+
+def _claims(sentence: str) -> Iterator[tuple[str, set[int]]]:
+    """Split a sentence after its citations: each piece with the steps that it cites, the last may cite none.
+
+    Citations that follow each other belong to the same piece.
+    """
+    text, cited = "", set[int]()
+    end = 0
+    for found in _CITATION.finditer(sentence):
+        between = sentence[end : found.start()]
+        if cited and _WORD.search(between):
+            yield text, cited
+            text, cited = "", set()
+        text += between
+        cited = cited | {int(step) for step in found[1].split(",")}
+        end = found.end()
+    yield text, cited
+    yield sentence[end:], set()
+
+
+def _is_within(said: Content, known: frozenset[str]) -> bool:
+    """Whether a text says hardly more than what is known, and no number, name or negation more."""
+    outside = said.words - known
+    return not outside & (said.marks | _NEGATIONS) and len(outside) <= max(1, len(said.words) // 5)
 
 
 def is_kept(part: Part, kept: Iterable[str], question: str) -> bool:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 
 from compllm.aggregator.base import Part, answered, cite
-from compllm.aggregator.grounding import is_kept, says_more, sentences, sources, without_repeats
+from compllm.aggregator.grounding import cites, is_kept, says_more, sentences, sources, without_repeats
 from compllm.errors import AggregationError
 from compllm.experts.base import Backend, ChatRequest, Message
 
@@ -23,8 +23,8 @@ class ModelAggregator:
 
     With `checked`, a sentence that mixes sub-answers up or brings something from outside is left out, what the model
     forgot is added word for word, and each sentence cites its source. That is for models too small to be trusted with
-    a merge; it costs the streaming within a sentence. An `adapter` is trained to join: it also sees which answers led
-    to which, and the gaps.
+    a merge; it costs the streaming within a sentence. An `adapter` is trained to join and to cite: it also sees which
+    answers led to which, and the gaps.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class ModelAggregator:
                 whole = kept | {part.step for part in parts if is_kept(part, [said], question)}
                 for text, steps in [entry for entry in held if whole.issuperset(entry[1])]:
                     held.remove((text, steps))
-                    yield f"{' ' if kept else ''}{text} {''.join(f'[{step}]' for step in steps)}"
+                    citations = "" if cites(text) else " " + "".join(f"[{step}]" for step in steps)
+                    yield f"{' ' if kept else ''}{text}{citations}"
                     kept.update(steps)
         for part in parts:
             if part.step not in kept:
