@@ -33,6 +33,7 @@ from compllm.serve.guards import BodyLimit, timed_heads
 from compllm.serve.keys import KeyedAccess
 from compllm.serve.logs import AccessLog
 from compllm.serve.metrics import Metrics
+from compllm.serve.page.mount import mount_page
 from compllm.serve.service import Service, open_service
 
 _log = logging.getLogger("compllm.serve")
@@ -128,6 +129,7 @@ def _settings(app: ASGIApp, config: ServerConfig) -> uvicorn.Config:
 def _application(service: Service, access: KeyedAccess, metrics: Metrics) -> FastAPI:
     """Return the API, the page and `/metrics`, which wants a key as everything does once there are keys."""
     app = create_app(service, access)
+    mount_page(app, service, access)
 
     async def show_metrics(caller: Admitted) -> Response:
         del caller
