@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -11,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from compllm.core import events as ev
 from compllm.errors import ExpertResponseError
 from compllm.experts.fake import FakeExpert
 from compllm.planner.language import parse_plan
@@ -119,8 +124,33 @@ async def test_a_cancelled_run_leaves_no_span_open(
     assert of(spans["chat one"][0], "error.type") == "cancelled"
 
 
-def test_nothing_is_exported_unless_a_collector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
-    with exported_traces() as observers:
-        assert observers == ()
+class Collector(BaseHTTPRequestHandler):
+    """Takes traces in as a collector does."""
+
+    received: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.received.append((self.path, gzip.decompress(body) if self.headers["content-encoding"] else body))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_traces_go_where_the_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, args=(0.01,)).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "my-clinic")
+        with exported_traces() as traces:
+            traces.observe(ev.RunStarted("r", SECRET, "clinic", "rules"))
+            traces.observe(ev.RunFailed("r", "enough"))
+        collector.shutdown()
+    ((path, body),) = Collector.received
+    assert path == "/v1/traces"
+    assert b"invoke_agent clinic" in body
+    assert b"my-clinic" in body
+    assert SECRET.encode() not in body

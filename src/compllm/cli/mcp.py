@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from compllm.cli.common import TeamOption, synchronous
-from compllm.errors import ConfigError
+from compllm.cli.common import TeamOption, needing, synchronous
 
 
 @synchronous
@@ -14,12 +13,9 @@ async def mcp(team: TeamOption = None) -> None:
     from compllm.assembly import secrets_of
     from compllm.pipeline import Team
 
-    try:
+    with needing("mcp"):
         from compllm.serve.logs import write_logs
         from compllm.serve.mcp import make_mcp
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"`compllm mcp` needs the package {error.name}; pip install 'compllm[serve]'") from None
-
     async with Team.load(team) as opened:
         write_logs(sys.stderr, secrets_of(opened.file))
         await make_mcp(opened).run_stdio_async()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compllm.cli.common import TeamOption, synchronous
-from compllm.errors import ConfigError
+from compllm.cli.common import TeamOption, needing, synchronous
+
+if TYPE_CHECKING:
+    from compllm.executor import Observer
 
 
 @synchronous
@@ -27,24 +31,34 @@ async def serve(
     from compllm.config import TeamFile, load_team
     from compllm.pipeline import Team
 
-    try:
-        from compllm.serve import server
-        from compllm.serve.logs import write_logs
-        from compllm.serve.metrics import Metrics
-        from compllm.serve.traces import exported_traces
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"the server needs the package {error.name}; pip install 'compllm[serve]'") from None
-
     def read() -> TeamFile:
         return load_team(team).at(host, port)
 
+    with needing("serve"):
+        from compllm.serve import server
+        from compllm.serve.logs import write_logs
+        from compllm.serve.metrics import Metrics
     file, metrics = read(), Metrics()
-    with exported_traces() as traces:
+    with _traced() as traces:
         opened = Team(file, observers=[metrics, *traces])
         write_logs(sys.stderr, secrets_of(file))
         await server.serve(opened, metrics, reread=read, announce=_announce)
 
 
+@contextmanager
+def _traced() -> Iterator[Sequence[Observer]]:
+    """Yield the observer that sends traces, if a collector is named."""
+    from compllm.config import wants_traces
+
+    if not wants_traces():
+        yield ()
+        return
+    with needing("traces"):
+        from compllm.serve.traces import exported_traces
+    with exported_traces() as traces:
+        yield (traces,)
+
+
 def _announce(url: str) -> None:
-    typer.echo(f"compllm listens on {url} (the API: {url}/v1)")
+    typer.echo(f"compllm listens on {url} (the page: {url}/, the API: {url}/v1)")
     sys.stdout.flush()

@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
-from compllm.config import wants_content, wants_traces
+from compllm.config import wants_content
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
-from compllm.executor import Observer
 
 _PROVIDER = "compllm"
 _Attributes = dict[str, str | int | float | bool]
@@ -176,20 +179,12 @@ def _usage(prompt_tokens: int, completion_tokens: int) -> _Attributes:
 
 
 @contextmanager
-def exported_traces() -> Iterator[Sequence[Observer]]:
-    """Yield the observer whose traces go to the collector that the `OTEL_*` variables name; none if they name none."""
-    if not wants_traces():
-        yield ()
-        return
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
+def exported_traces() -> Iterator[Traces]:
+    """Yield the observer whose traces go to the collector that the `OTEL_*` variables name."""
     resource = Resource({"service.name": "compllm"}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
-        yield (Traces(provider.get_tracer("compllm"), with_content=wants_content()),)
+        yield Traces(provider.get_tracer("compllm"), with_content=wants_content())
     finally:
         provider.shutdown()
