@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -126,3 +129,12 @@ async def test_labels_are_no_words_of_a_request(make_team: MakeTeam) -> None:
             await finish(team, f"What is Zanzibar {number}?", user=f"Zanzibar{number}")
         assert {name for name, _ in samples(metrics, team.snapshot())} == names
         assert b"anzibar" not in metrics.render(team.snapshot())
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page[page.index("## Metrics") : page.index("## Traces")]
+    documented = set(re.findall(r"`((?:compllm|gen_ai)_[a-z_]+)(?:\{[^`]*)?`", table))
+    told = Metrics().render(Snapshot((), (), {}, 0)).decode()
+    described = set(re.findall(r"^# HELP ((?:compllm|gen_ai)_\S+)", told, re.MULTILINE))
+    assert documented == {name for name in described if not name.endswith("_created")}
