@@ -52,6 +52,11 @@ def test_pieces_make_no_difference(text: str, stop: list[str], max_tokens: int |
     assert max_tokens is None or count_tokens(whole[0]) <= max_tokens
 
 
+def test_long_answers_take_no_long_time() -> None:
+    assert count_tokens(" " * 200_000 + "a" * 200_000) == 33_334
+    assert passed([" " * 200_000, ".", "a" * 200_000], ["x"], 3)[1] == "length"
+
+
 def test_nothing_is_held_back_without_need() -> None:
     cutter = Cutter(["###"])
     assert [cutter.feed(piece) for piece in ("one #", " two ##", "# three")] == ["one ", "# two ", ""]

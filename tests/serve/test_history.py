@@ -91,6 +91,14 @@ def test_what_stands_alone_or_cannot_be_resolved_is_left_as_it_is(question: str)
     assert standalone([Turn("user", question)]) == question
 
 
+@pytest.mark.parametrize(
+    "long", ["What is " + "a" * 50_000, "What is " + "A b " * 20_000, " " * 50_000 + "x", "Ab. " * 9_000]
+)
+def test_long_turns_take_no_long_time(long: str) -> None:
+    turns = [Turn("user", long), Turn("assistant", long), Turn("user", "Who wrote it?"), Turn("assistant", long)]
+    assert standalone([*turns, Turn("user", "And when?")])
+
+
 def test_a_conversation_is_resolved_turn_by_turn() -> None:
     turns = [
         *(Turn("user", t) for t in ("What is the capital of France?", "And Germany?")),

@@ -41,6 +41,23 @@ async def test_a_silent_stream_says_that_it_is_still_there() -> None:
     assert sent[-1] == b""
 
 
+async def test_a_client_that_left_before_the_beginning_is_noticed() -> None:
+    closed = []
+
+    async def source() -> AsyncGenerator[bytes, None]:
+        yield b"data: 1\n\n"
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(10):
+        await EventStream(source(), closed=lambda: closed.append("closed"))(SCOPE, receive, send)
+    assert closed == ["closed"]
+
+
 async def test_a_client_that_leaves_closes_the_source() -> None:
     closed, begun = anyio.Event(), anyio.Event()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -129,25 +129,30 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
 
 
 async def pieces(
-    run: LiveRun, cutter: Cutter, deadline_s: float, *, direct: bool = False, stays: bool = False
+    run: LiveRun, cutter: Cutter, deadline_s: float, *, direct: bool = False
 ) -> AsyncGenerator[Piece, None]:
     """Yield the reasoning and the answer of a run as they come; the last piece is its end or its failure.
 
-    `direct` passes on what the only expert writes while it writes; if it fails on the way, so does the answer. Unless
-    the run `stays`, whoever stops reading cancels it.
+    `direct` passes on what the only expert writes while it writes; if it fails on the way, so does the answer.
     """
     telling = _Telling(cutter, deadline_s, direct=direct)
-    try:
-        async with aclosing(run.follow()) as stream:
-            async for _, stamped in stream:
-                for piece in telling.tell(stamped):
-                    yield piece
-                    if isinstance(piece, Failed | Ended):
-                        return
-        yield Failed(unanswered("run_interrupted", "the server stops"))
-    finally:
-        if not stays and not telling.has_ended:
-            run.cancel("the client went away")
+    async with aclosing(run.follow()) as stream:
+        async for _, stamped in stream:
+            for piece in telling.tell(stamped):
+                yield piece
+                if isinstance(piece, Failed | Ended):
+                    return
+    yield Failed(unanswered("run_interrupted", "the server stops"))
+
+
+def nothing() -> None:
+    """Do nothing when a client leaves."""
+
+
+def leave(run: LiveRun) -> None:
+    """Cancel a run that nobody waits for any more."""
+    if not run.has_ended:
+        run.cancel("the client went away")
 
 
 class _Telling:
@@ -157,7 +162,6 @@ class _Telling:
         self._cutter = cutter
         self._deadline_s = deadline_s
         self._direct = direct
-        self.has_ended = False
         self._has_written = False
         self._is_cancelled = False
 
@@ -185,7 +189,6 @@ class _Telling:
             yield Words(passed)
 
     def _end(self, end: ev.RunCompleted | ev.RunFailed, at_s: float) -> Iterator[Piece]:
-        self.has_ended = True
         if isinstance(end, ev.RunFailed):
             late = at_s >= self._deadline_s
             code: Unanswered = "deadline_passed" if late else "run_cancelled" if self._is_cancelled else "run_failed"
@@ -214,17 +217,22 @@ async def whole(source: AsyncGenerator[Piece, None]) -> Whole | ApiError:
     return Whole("".join(words).strip(), "".join(thoughts), ended)
 
 
-async def whole_while_wanted(request: Request, source: AsyncGenerator[Piece, None]) -> Whole:
-    """Wait for the whole answer until the client leaves.
+async def whole_while_wanted(
+    request: Request, source: AsyncGenerator[Piece, None], closed: Callable[[], None] = nothing
+) -> Whole:
+    """Wait for the whole answer until the client leaves; call `closed` in the end.
 
     Raises:
         ApiError: there is no answer, or nobody to get it.
     """
     answer: Whole | ApiError = ApiError(_CLIENT_LEFT, "the client went away")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_when_left, request, tasks.cancel_scope)
-        answer = await whole(source)
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_when_left, request, tasks.cancel_scope)
+            answer = await whole(source)
+            tasks.cancel_scope.cancel()
+    finally:
+        closed()
     if isinstance(answer, ApiError):
         raise answer
     return answer

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,10 +26,12 @@ from compllm.serve.answering import (
     Whole,
     Words,
     begin,
+    leave,
+    nothing,
     pieces,
     whole_while_wanted,
 )
-from compllm.serve.conversation import CHAT_ID, ask_for, without_effect
+from compllm.serve.conversation import CHAT_ID, Conversation, ask_for, without_effect
 from compllm.serve.cutting import Cutter, FinishReason
 from compllm.serve.dry import dry_run
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
@@ -47,20 +50,33 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     """Answer the last message; `reasoning_content` carries the plan and the sub-answers."""
     turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
     instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
-    ask = ask_for(service, body.model, turns, instructions, body.compllm, body.user, param="messages")
-    headers = without_effect(service, body.model, idle_fields(body), instructions)
+    said = Conversation(body.model, turns, instructions, body.compllm, body.user, "messages")
+    ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
     if body.compllm.dry_run:
-        shape, source = _Shape("dry-run", body.model), (await dry_run(service, ask, "compllm.dry_run")).pieces()
-    else:
-        run = begin(service, caller, ask)
-        shape, headers["compllm-run"] = _Shape(run.id, body.model), run.id
-        deadline_s = service.team.file.config.limits.deadline_s
-        cutter, direct = Cutter(body.stops, body.longest), ask.expert is not None
-        source = pieces(run, cutter, deadline_s, direct=direct, stays=bool(body.store))
+        dry = await dry_run(service, ask, "compllm.dry_run")
+        return await _sent(request, body, dry.pieces(), _Shape("dry-run", body.model), headers)
+    run = begin(service, caller, ask)
+    headers["compllm-run"] = run.id
+    cutter, deadline_s = Cutter(body.stops, body.longest), service.team.file.config.limits.deadline_s
+    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None)
+    closed = nothing if body.store else partial(leave, run)
+    return await _sent(request, body, source, _Shape(run.id, body.model), headers, closed)
+
+
+async def _sent(
+    request: Request,
+    body: ChatBody,
+    source: AsyncGenerator[Piece, None],
+    shape: _Shape,
+    headers: Mapping[str, str],
+    closed: Callable[[], None] = nothing,
+) -> Response:
+    """Send the pieces of an answer as they come, or as a whole."""
     if body.stream:
         counts = body.stream_options is not None and body.stream_options.include_usage
-        return EventStream(_chunks(source, shape, counts=counts), headers)
-    return Response(_json(shape.whole(await whole_while_wanted(request, source))), 200, headers, "application/json")
+        return EventStream(_chunks(source, shape, counts=counts), headers, closed)
+    answer = shape.whole(await whole_while_wanted(request, source, closed))
+    return Response(_json(answer), 200, headers, "application/json")
 
 
 @dataclass(frozen=True, slots=True)

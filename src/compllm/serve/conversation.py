@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from compllm.core.events import RunCompleted, RunStarted
 from compllm.errors import JournalError
@@ -17,17 +18,20 @@ from compllm.serve.service import Service
 CHAT_ID, RESPONSE_ID = "chatcmpl-", "resp_"
 
 
-def ask_for(
-    service: Service,
-    model: str,
-    turns: Sequence[Turn],
-    instructions: Sequence[str],
-    extras: Extras,
-    end_user: str | None,
-    *,
-    param: str,
-) -> Ask:
-    """Return what a conversation asks for; `param` is where the client put it.
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a client sends, whichever API it speaks; `param` is the field that holds the turns."""
+
+    model: str
+    turns: Sequence[Turn]
+    instructions: Sequence[str]
+    extras: Extras
+    end_user: str | None
+    param: str
+
+
+def ask_for(service: Service, said: Conversation) -> Ask:
+    """Return what a conversation asks for.
 
     The last question is made to stand alone. Instructions go before it if one expert gets it; a team's experts have
     their own.
@@ -35,19 +39,20 @@ def ask_for(
     Raises:
         ApiError: the model is unknown, the plan is unusable, or there is nothing to answer.
     """
-    expert = expert_of(service, model)
-    if not turns or turns[-1].role != "user":
-        raise refused(param, "the last message has to be the user's: there is nothing to answer", "invalid_value")
-    question = standalone(turns)
+    expert = expert_of(service, said.model)
+    if not said.turns or said.turns[-1].role != "user":
+        raise refused(said.param, "the last message has to be the user's: there is nothing to answer", "invalid_value")
+    question = standalone(said.turns)
     if expert is not None:
-        question = "\n\n".join(filter(None, [*instructions, question]))
-    return Ask(question, expert, plan_of(extras.plan, expert, "compllm.plan"), end_user or "", extras.priority)
+        question = "\n\n".join(filter(None, [*said.instructions, question]))
+    plan = plan_of(said.extras.plan, expert, "compllm.plan")
+    return Ask(question, expert, plan, said.end_user or "", said.extras.priority)
 
 
-def without_effect(service: Service, model: str, fields: Sequence[str], instructions: Sequence[str]) -> dict[str, str]:
+def without_effect(service: Service, said: Conversation, fields: Sequence[str]) -> dict[str, str]:
     """Return the header that says which parts of a request change nothing, if any do."""
-    is_team = model == service.team.file.config.name
-    names = [*fields, *(["instructions"] if instructions and is_team else [])]
+    is_team = said.model == service.team.file.config.name
+    names = [*fields, *(["instructions"] if said.instructions and is_team else [])]
     return {"compllm-without-effect": ", ".join(names)} if names else {}
 
 

@@ -8,9 +8,8 @@ from typing import Literal
 
 FinishReason = Literal["stop", "length"]
 
-# A team has many tokenizers. A token is counted as a mark or up to six letters or digits, with the space before it.
-_TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])")
-_UNFINISHED = re.compile(r"\s*\w*\Z")
+# A team has many tokenizers. A token is counted as a mark or up to six letters or digits.
+_TOKEN = re.compile(r"\w{1,6}|[^\w\s]")
 
 
 def count_tokens(text: str) -> int:
@@ -41,8 +40,8 @@ class Cutter:
             self._is_done = True
             return self._within(text[: min(places)])
         ready = len(text) - self._may_be_a_stop(text)
-        if self._left is not None and (tail := _UNFINISHED.search(text[:ready])):
-            ready = tail.start()
+        if self._left is not None:
+            ready = _finished(text[:ready])
         self._held = text[ready:]
         return self._within(text[:ready])
 
@@ -68,3 +67,11 @@ class Cutter:
         longest = max(map(len, self._stop), default=1) - 1
         ends = range(min(longest, len(text)), 0, -1)
         return next((size for size in ends if any(stop.startswith(text[-size:]) for stop in self._stop)), 0)
+
+
+def _finished(text: str) -> int:
+    """Return how long a text is without the word at its end, which may not have ended, and the space before that."""
+    end = len(text)
+    while end and (text[end - 1].isalnum() or text[end - 1] == "_"):
+        end -= 1
+    return len(text[:end].rstrip())

@@ -141,28 +141,25 @@ def _headers(error: CompLLMError) -> dict[str, str]:
 
 def install_errors(app: FastAPI) -> None:
     """Have the app answer every error in the shape of the OpenAI API."""
-    app.add_exception_handler(ApiError, _on_api_error)
-    app.add_exception_handler(CompLLMError, _on_own_error)
-    app.add_exception_handler(RequestValidationError, _on_unusable)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_bug)
+    app.exception_handler(ApiError)(_on_api_error)
+    app.exception_handler(CompLLMError)(_on_own_error)
+    app.exception_handler(RequestValidationError)(_on_unusable)
+    app.exception_handler(HTTPException)(_on_http)
+    app.exception_handler(Exception)(_on_bug)
 
 
-async def _on_api_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ApiError)  # noqa: S101 - what it is registered for
+async def _on_api_error(_: Request, error: ApiError) -> JSONResponse:
     return error.response
 
 
-async def _on_own_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, CompLLMError)  # noqa: S101 - what it is registered for
+async def _on_own_error(request: Request, error: CompLLMError) -> JSONResponse:
     told = api_error(error)
     if told.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _LOG.error("%s %s: %s", request.method, request.url.path, error)
     return told.response
 
 
-async def _on_unusable(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+async def _on_unusable(request: Request, error: RequestValidationError) -> JSONResponse:
     return _unusable(_deepest(error), error.body, _fields(request)).response
 
 
@@ -207,8 +204,7 @@ def _place(location: Sequence[str | int], body: object, *, ends_outside: bool) -
     return [*place, location[-1]] if ends_outside and location else place or list(location[:1])
 
 
-async def _on_http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+async def _on_http(_: Request, error: HTTPException) -> JSONResponse:
     return ApiError(error.status_code, error.detail, headers=error.headers or {}).response
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 
 from compllm.serve.names import names, without_citations
 
-# Whoever writes more than this says what it is about.
+# Whoever writes more than this says what it is about; of what was said before, no more than this is looked at.
 _FOLLOW_UP_CHARACTERS = 200
+_CONTEXT_CHARACTERS = 500
 _FRAGMENT_WORDS = 8
 
 _PREPOSITION = r"(?:in|on|at|of|for|to|from|by|with|about|during|since|until|before|after|under|between)"
@@ -43,9 +44,10 @@ _EMPTY = re.compile(
 )
 _CLAUSE_END = re.compile(r"[,;.?!]\s|\s(?:and|but|because|when|if)\s", re.IGNORECASE)
 _NOUN = re.compile(r"\b(?:an?|the)\s+\w+", re.IGNORECASE)
+_TOPIC_WORD = rf"(?!{_PREPOSITION}\b|and\b|or\b)[\w'’.-]+"
 _TOPIC = re.compile(
     r"^(?:(?:who|what)(?:\s+(?:is|are|was|were)|['’]s)|tell me (?:more )?about|explain|describe|define"
-    rf"|what do you know about)\s+(?P<topic>(?:(?!{_PREPOSITION}\b|and\b|or\b)[\w'’.-]+\s*){{1,5}}?)[?.!]*$",
+    rf"|what do you know about)\s+(?P<topic>{_TOPIC_WORD}(?:\s+{_TOPIC_WORD}){{0,4}})\s*[?.!]*$",
     re.IGNORECASE,
 )
 _PERSON_WANTED = re.compile(
@@ -95,7 +97,7 @@ class _Before:
 
     @property
     def _first_sentence(self) -> str:
-        match = _FIRST_SENTENCE.match(without_citations(self.answered).strip())
+        match = _FIRST_SENTENCE.match(without_citations(self.answered[:_CONTEXT_CHARACTERS]).strip())
         return match[0] if match else ""
 
 
@@ -111,7 +113,7 @@ def standalone(turns: Iterable[Turn]) -> str:
 
 
 def _resolved(question: str, before: _Before) -> str:
-    if len(question) > _FOLLOW_UP_CHARACTERS:
+    if len(question) > _FOLLOW_UP_CHARACTERS or len(before.asked) > _CONTEXT_CHARACTERS:
         return question
     core = _LEAD.sub("", question)
     fragment = _ABOUT.sub("", core).rstrip(" ?.!")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from compllm.serve.answering import begin, pieces, whole_while_wanted
-from compllm.serve.conversation import ask_for, turns_before, without_effect
+from compllm.serve.answering import begin, leave, nothing, pieces, whole_while_wanted
+from compllm.serve.conversation import Conversation, ask_for, turns_before, without_effect
 from compllm.serve.cutting import Cutter
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
 from compllm.serve.errors import refused
@@ -37,15 +38,16 @@ async def respond(body: ResponseBody, request: Request, service: ServiceOf, call
     for each in body.turns:
         if each.role == "user" or each.role == "assistant":
             turns.append(Turn(each.role, each.text))
-    ask = ask_for(service, body.model, turns, instructions, body.compllm, body.user, param="input")
-    headers = without_effect(service, body.model, idle_fields(body), instructions)
+    said = Conversation(body.model, turns, instructions, body.compllm, body.user, "input")
+    ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
     run = begin(service, caller, ask)
     headers["compllm-run"] = run.id
     deadline_s = service.team.file.config.limits.deadline_s
-    cutter, direct = Cutter(max_tokens=body.max_output_tokens), ask.expert is not None
-    source = pieces(run, cutter, deadline_s, direct=direct, stays=body.store is not False)
+    cutter = Cutter(max_tokens=body.max_output_tokens)
+    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None)
+    closed = partial(leave, run) if body.store is False else nothing
     shape = ResponseShape(run.id, body)
     if body.stream:
-        return EventStream(response_events(source, shape), headers)
-    answer = await whole_while_wanted(request, source)
+        return EventStream(response_events(source, shape), headers, closed)
+    answer = await whole_while_wanted(request, source, closed)
     return Response(to_json(shape.whole(answer)), 200, headers, "application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from fastapi.sse import format_sse_event
 from compllm.codec import decode, encode
 from compllm.core.events import Stamped
 from compllm.errors import JournalError
-from compllm.explain import explain
+from compllm.explain import Explanation, explain
 from compllm.serve.answering import Ask, begin, expert_of, plan_of
 from compllm.serve.callers import Caller
 from compllm.serve.dry import dry_run
@@ -128,12 +128,16 @@ async def _view(run_id: str, service: Service, caller: Caller) -> RunView:
         recorded = await service.runs.recorded(run_id, caller)
     except JournalError as error:
         raise _unknown(run_id) from error
-    # Through the wire form and back: what models write need not be text that JSON can hold.
-    story = explain(decode(encode(stamped)) for stamped in recorded)
+    story = await anyio.to_thread.run_sync(_story, recorded)
     status: str = story.status
     if status == "running" and service.runs.find(run_id, caller) is None:
         status = (await anyio.to_thread.run_sync(service.team.journal.run, run_id)).status
     return RunView.of(run_id, status, story)
+
+
+def _story(recorded: Sequence[Stamped]) -> Explanation:
+    """Explain a run from the wire form of its events: what models write need not be text that JSON can hold."""
+    return explain(decode(encode(stamped)) for stamped in recorded)
 
 
 def _unknown(run_id: str) -> ApiError:

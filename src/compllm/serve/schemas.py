@@ -148,5 +148,8 @@ def text_of(content: Content | None) -> str:
 
 def idle_fields(body: Body) -> list[str]:
     """Return which of the given fields change nothing, by name."""
-    given = body.model_dump(exclude_none=True, exclude_unset=True)
-    return [name for name in given if (type(body).model_fields[name].description or "").startswith("Without effect")]
+    return [
+        name
+        for name, field in type(body).model_fields.items()
+        if (field.description or "").startswith("Without effect") and getattr(body, name) is not None
+    ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import anyio
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 # Proxies and clients give up on connections that say nothing for a minute or so.
 BEAT_S = 15.0
@@ -17,16 +17,32 @@ _BEAT = format_sse_event(comment="still there")
 
 
 class EventStream(StreamingResponse):
-    """Sends events as they come, and a comment now and then meanwhile; closes their source when the client leaves."""
+    """Sends events as they come, and a comment now and then meanwhile.
+
+    When the client leaves, and at the end, it closes their source and calls `closed`: also if it never came to begin.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str] | None = None, *, beat_s: float = BEAT_S
+        self,
+        events: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str] | None = None,
+        closed: Callable[[], None] = lambda: None,
+        *,
+        beat_s: float = BEAT_S,
     ) -> None:
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         self._events = events
+        self._closed = closed
         self._beat_s = beat_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._closed()
 
     async def stream_response(self, send: Send) -> None:
         """Send everything until the source ends."""
