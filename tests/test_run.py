@@ -50,6 +50,22 @@ async def test_one_step_is_answered_as_it_is_without_an_aggregator() -> None:
     assert not of(ev.AggregationStarted, events)
 
 
+async def test_while_a_plan_is_written_the_models_that_will_probably_be_needed_are_loaded() -> None:
+    written = anyio.Event()
+    step = SubQuery.literal(1, "What?")
+    a, b, c = FakeExpert(), FakeExpert(), FakeExpert()
+    async with lab({"a": a, "b": b, "c": c}, bytes_each=1, capacity_bytes=3) as team:
+        run = team.start(ScriptedPlanner([written, step]), looks_ahead=True)
+        async with run.events:
+            while not (a.loaded and b.loaded):
+                await anyio.lowlevel.checkpoint()
+            assert not c.loaded  # two are likely, the third is not
+            written.set()
+            events = [stamped.event async for stamped in run.events]
+    assert of(ev.ModelsExpected, events) == [ev.ModelsExpected(run.id, ("a", "b"))]
+    assert answer_of(events) == "What?"
+
+
 async def test_the_story_of_a_run_is_told_in_order_and_once() -> None:
     async with lab({"a": FakeExpert()}) as team:
         events = await team.ask("1. x\n2. y of #1")

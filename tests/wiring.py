@@ -138,12 +138,29 @@ class Lab:
     deadline_s: float
     runs: int = 0
 
-    def start(self, planner: Planner | str, question: str = "What?", *, deadline_s: float | None = None) -> Run:
+    def start(
+        self,
+        planner: Planner | str,
+        question: str = "What?",
+        *,
+        deadline_s: float | None = None,
+        looks_ahead: bool = False,
+    ) -> Run:
         """Begin a run; a string is a plan in the plan language."""
         planner = GivenPlanner(parse_plan(planner)) if isinstance(planner, str) else planner
         self.runs += 1
         limit_s = self.deadline_s if deadline_s is None else deadline_s
-        stages = Stages("lab", planner, self.route, self.experts, self.executor, self.aggregator, limit_s, self.journal)
+        stages = Stages(
+            "lab",
+            planner,
+            self.route,
+            self.experts,
+            self.executor,
+            self.aggregator,
+            limit_s,
+            self.journal,
+            looks_ahead=looks_ahead,
+        )
         run = Run(f"run{self.runs}", question, stages)
         self.executor.tasks.start_soon(run.live)
         return run

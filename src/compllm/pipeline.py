@@ -200,6 +200,7 @@ class Team:
             self._journal,
             self._executor.observers,
             usage,
+            looks_ahead=plan is None and self.file.config.planner.kind == "model",
         )
         run = Run(run_id, question, stages, user, priority)
         run.open()

@@ -31,6 +31,8 @@ _PLANNING_SHARE = 0.5
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
 _JOINED = JoinedAggregator()
+# Of the experts for the whole question, so many are likely to get a part of it.
+_LIKELY_EXPERTS = 2
 
 
 Route: TypeAlias = Callable[[str, str | None], Awaitable[Assignment]]
@@ -50,7 +52,11 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a run is made with: the parts of a team; `usage` counts what its planner and aggregator take, too."""
+    """What a run is made with: the parts of a team.
+
+    `usage` counts what its planner and aggregator take, too. `looks_ahead`: the plan takes a while, so the models of
+    those who would get the whole question are loaded meanwhile, where there is room.
+    """
 
     team: str
     planner: Planner
@@ -62,6 +68,7 @@ class Stages:
     journal: Recorder
     observers: Sequence[Observer] = ()
     usage: Usage = field(default_factory=Usage)
+    looks_ahead: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -154,6 +161,8 @@ class Run:
     async def _plan(self) -> None:
         """Add the planner's steps; one that fails, or takes more than its share of the time, costs no question."""
         budget_s = self.stages.deadline_s * _PLANNING_SHARE
+        if self.stages.looks_ahead:
+            self.stages.executor.tasks.start_soon(self._look_ahead)
         try:
             with anyio.move_on_after(budget_s) as budget:
                 await self._take_steps()
@@ -166,6 +175,12 @@ class Run:
             await self._add(whole_question(self.question, self._steps))
         if self._is_going_on() and not self._is_closed:
             self.stages.executor.dispatch(ev.PlanClosed(self.id))
+
+    async def _look_ahead(self) -> None:
+        likely = (await self._route(self.question, None)).candidates[:_LIKELY_EXPERTS]
+        if likely and self._is_going_on() and not self._steps:
+            models = tuple(dict.fromkeys(candidate.model for candidate in likely))
+            self.stages.executor.dispatch(ev.ModelsExpected(self.id, models))
 
     async def _take_steps(self) -> None:
         async with aclosing(self.stages.planner.plan(self.question)) as pieces:

@@ -35,8 +35,9 @@ def test_a_prefetched_model_may_leave_for_one_that_is_wanted_now() -> None:
 
 def test_hints_are_loaded_before_the_first_step_is_known() -> None:
     bench = Bench(local("a"), local("b"))
-    assert bench.send(ev.RunOpened("r", hints=("b",))) == [load("b")]
-    assert bench.send(ev.RunOpened("s", hints=("b",))) == []
+    bench.send(ev.RunOpened("r"))
+    assert bench.send(ev.ModelsExpected("r", ("b",))) == [load("b")]
+    assert bench.send(ev.ModelsExpected("r", ("b",))) == []
 
 
 def test_a_replica_that_is_about_to_be_needed_is_spared_for_as_long_as_its_reload_takes() -> None:

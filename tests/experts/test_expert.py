@@ -59,15 +59,19 @@ async def test_without_passages_and_instructions_the_question_stands_alone() -> 
     assert fake.calls[0].messages == (Message("user", "Why?"),)
 
 
-async def test_a_reader_reads_and_leaves_the_rest_to_the_base_model() -> None:
-    found = {"Why?": PASSAGES[:1]}
-    reader = Expert(PROFILE, "Be brief.", lambda question, limit: found.get(question, ()), adapter="reader")
-    fake = FakeExpert(lambda question: "So.")
-    await pieces_of(reader, fake)
-    await pieces_of(reader, fake, "Who?")
+async def test_a_reader_reads_and_without_documents_the_base_model_answers() -> None:
+    fake = FakeExpert(str.upper)
+    await pieces_of(Expert(PROFILE, "Be brief.", lambda question, limit: PASSAGES, adapter="reader"), fake)
+    await pieces_of(Expert(PROFILE, "Be brief.", adapter="reader"), fake)
     assert [call.adapter for call in fake.calls] == ["reader", None]
-    assert fake.calls[0].messages == (Message("system", "Read."), Message("user", "First.\n\nQuestion: Why?"))
-    assert fake.calls[1].messages == (Message("system", "Be brief."), Message("user", "Who?"))
+    assert [call.messages[0].content for call in fake.calls] == ["Read.", "Be brief."]
+
+
+async def test_a_reader_with_documents_that_are_silent_asks_no_model() -> None:
+    fake = FakeExpert()
+    with pytest.raises(ExpertResponseError, match="its documents do not say") as failure:
+        await pieces_of(Expert(PROFILE, "", lambda question, limit: (), adapter="reader"), fake)
+    assert (failure.value.retryable, fake.calls) == (False, [])
 
 
 async def test_any_other_adapter_answers_always_as_instructed() -> None:

@@ -1,6 +1,8 @@
 """The bundled encoder: properties that hold for sentence vectors."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +58,20 @@ def test_a_paraphrase_is_closer_than_something_else(encoder: OnnxEncoder) -> Non
 def test_text_beyond_256_tokens_does_not_count(encoder: OnnxEncoder) -> None:
     short, long = encoder.encode(["river " * 300, "river " * 300 + "completely different ending"])
     np.testing.assert_allclose(short, long, atol=1e-5)
+
+
+def test_many_passages_leave_little_memory_behind() -> None:
+    script = """
+import psutil
+from compllm.router.onnx_encoder import OnnxEncoder
+encoder, process = OnnxEncoder(threads=1), psutil.Process()
+encoder.encode(["one"])
+before_bytes = process.memory_info().rss
+encoder.encode(["many words " * 60] * 24)
+print(process.memory_info().rss - before_bytes)
+"""
+    grown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert int(grown.stdout) < 40 * 2**20
 
 
 def test_threads_get_their_own_answers_also_when_the_model_is_closed_in_between(encoder: OnnxEncoder) -> None:

@@ -109,6 +109,7 @@ class Books:
         self.wakes: list[float] = []
         self.stale: list[ev.SchedulerEvent] = []
         self.overrun: str | None = None
+        self.expected: set[str] = set()  # of the events of this instant
 
     # --- events in, commands out -------------------------------------------------------------------------------------
 
@@ -124,6 +125,7 @@ class Books:
         except SchedulerStalledError as error:
             raise Broken(2, f"unfinished work and nothing under way\n{error}") from error
         self.story.append((events, self.now_s, commands))
+        self.expected.clear()
         for event in events:
             getattr(self, f"_saw_{event.kind}")(event)
         for command in commands:
@@ -145,6 +147,9 @@ class Books:
 
     def _saw_run_opened(self, event: ev.RunOpened) -> None:
         self.runs[event.run] = RunBook()
+
+    def _saw_models_expected(self, event: ev.ModelsExpected) -> None:
+        self.expected |= set(event.models)
 
     def _saw_node_added(self, event: ev.NodeAdded) -> None:
         run = self.runs.setdefault(event.run, RunBook())
@@ -299,7 +304,7 @@ class Books:
         ready = [k for k in wanted if self.nodes[k].state == "ready"]
         is_asked_for = any(self.nodes[k].calm and self.nodes[k].models[0] == command.model for k in ready)
         askers = frozenset(ready if is_asked_for and command.model not in self.troubled else ())
-        if command.model in self.replicas or not wanted:
+        if command.model in self.replicas or not (wanted or command.model in self.expected):
             raise Broken(3, f"{command}, wanted by {len(wanted)} nodes")
         self.replicas[command.model] = ReplicaBook(command.device, self.estimate_bytes[command.model], askers)
 

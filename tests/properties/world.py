@@ -57,13 +57,15 @@ class World(Books):
         """Add a whole plan at once, closed, now and then of a user with a priority and a deadline."""
         run = f"r{len(self.runs)}"
         opened = ev.RunOpened(run, rng.choice("ab"), rng.choice((0, 0, 1)), rng.choice((None, self.now_s + 8.0)))
+        expected = tuple(dict.fromkeys(candidate.model for candidate in self.assign(rng).candidates))
+        self.send_all((opened, ev.ModelsExpected(run, expected[: rng.choice((0, 0, 2))])), self.tick(rng))
         nodes = []
         for number in range(1, rng.randrange(2, 8)):
             parents = tuple(p for p in range(1, number) if rng.random() < 1.2 / number)
             final = not parents or rng.random() < 0.3
             duration_s = rng.choice((0.5, 1.0, 4.0))
             nodes.append(ev.NodeAdded(run, number, "?", parents, self.assign(rng), final, duration_s=duration_s))
-        self.send_all((opened, *nodes, ev.PlanClosed(run)), self.tick(rng))
+        self.send_all((*nodes, ev.PlanClosed(run)), self.tick(rng))
 
     def close_plan(self, rng: random.Random) -> None:
         """Close a plan."""

@@ -36,5 +36,5 @@ def test_batches_hold_every_row_once_and_never_more_than_their_padded_tokens() -
     lengths = [256, 3, 17, 256, 90, 3, 256, 256, 256] + [12] * 200
     groups = list(_batches(lengths))
     assert sorted(row for group in groups for row in group) == list(range(len(lengths)))
-    assert all(len(group) * max(lengths[row] for row in group) <= 1024 for group in groups)
-    assert len(groups) < 10
+    assert all(len(group) * max(lengths[row] for row in group) <= 256 for group in groups)
+    assert len(groups) < 20

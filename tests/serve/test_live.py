@@ -122,3 +122,14 @@ async def test_only_so_many_ended_runs_stay_in_memory(make_team: MakeTeam, monke
         found = [service.runs.find(run.id, ANYBODY) is run for run in runs]
         assert found == [False, False, True, True, True]
         assert all([await service.runs.recorded(run.id, ANYBODY) for run in runs])
+
+
+async def test_a_service_that_ends_by_an_error_with_runs_open_tells_of_that_error(make_team: MakeTeam) -> None:
+    async def serve() -> None:
+        async with open_service(make_team(one=GatedFake("What"))) as service:
+            service.runs.start("What is the heart pulse?", ANYBODY)
+            await anyio.wait_all_tasks_blocked()
+            raise LookupError("the floor has gone")
+
+    with pytest.RaisesGroup(pytest.RaisesExc(LookupError, match="floor"), allow_unwrapped=True, flatten_subgroups=True):
+        await serve()

@@ -100,6 +100,22 @@ async def aggregate_command(
     await bench_aggregate.bench_aggregate(file, team, limit, at_once=at_once, as_json=as_json)
 
 
+@app.command("application")
+@synchronous
+async def application_command(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with compllm.yaml and questions.jsonl, like examples/business.")
+    ],
+    limit: LimitOption = None,
+    at_once: AtOnceOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure an application on its questions: parts kept, F1, right experts, seconds, loads, peak memory."""
+    from compllm.cli import bench_application
+
+    await bench_application.bench_application(folder, limit, at_once=at_once, as_json=as_json)
+
+
 @app.command("schedule")
 def schedule_command(
     psplib: Annotated[

@@ -21,17 +21,25 @@ class RunOpened:
     """A run is about to be planned; it may be left out where the defaults will do.
 
     `user` is who is charged for it, `priority` goes before everything else (larger first), and after `deadline_s` (on
-    the scheduler's clock) nobody wants its nodes. `hints` are models that it will probably need. Work on behalf of an
-    open run is `part_of` it: that run's user, priority and deadline hold, and it is not refused when many are open.
+    the scheduler's clock) nobody wants its nodes. Work on behalf of an open run is `part_of` it: that run's user,
+    priority and deadline hold, and it is not refused when many are open.
     """
 
     run: str
     user: str = ""
     priority: int = 0
     deadline_s: float | None = None
-    hints: tuple[str, ...] = ()
     part_of: str | None = None
     kind: Literal["run_opened"] = "run_opened"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsExpected:
+    """The run will probably need these models; its plan is still being written."""
+
+    run: str
+    models: tuple[str, ...]
+    kind: Literal["models_expected"] = "models_expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,7 @@ class Woken:
 
 SchedulerEvent: TypeAlias = (
     RunOpened
+    | ModelsExpected
     | NodeAdded
     | NodeRouted
     | PlanClosed

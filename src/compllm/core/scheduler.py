@@ -74,6 +74,7 @@ class Scheduler:
         self._commands: list[ev.Command] = []
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             ev.RunOpened: self._run_opened,
+            ev.ModelsExpected: self._models_expected,
             ev.NodeAdded: self._node_added,
             ev.NodeRouted: self._node_routed,
             ev.PlanClosed: self._plan_closed,
@@ -155,9 +156,11 @@ class Scheduler:
         admitted = self.graph.admitted
         if event.part_of is None and admitted >= self.rules.max_runs:
             raise QueueFullError(f"{admitted} runs are open, and no more are taken at once; ask again later")
-        deadline_s = math.inf if event.deadline_s is None else event.deadline_s
+        deadline_s = event.deadline_s if event.deadline_s is not None else math.inf
         self.graph.open(event.run, self._now_s, event.user, event.priority, deadline_s, event.part_of)
-        for model in event.hints:
+
+    def _models_expected(self, event: ev.ModelsExpected) -> None:
+        for model in event.models:
             self._order(self._placement.hint(model, self._now_s))
 
     def _node_added(self, event: ev.NodeAdded) -> None:
@@ -308,9 +311,7 @@ class Scheduler:
 
     def _fail_over(self, node: Node, reason: str, *, leave_model: bool) -> None:
         """Give a node in state ready, not queued, to its next expert, or give it up."""
-        left = node.candidates[1:]
-        if leave_model:
-            left = tuple(c for c in left if c.model != node.model)
+        left = tuple(c for c in node.candidates[1:] if not (leave_model and c.model == node.model))
         if not left:
             self._give_up(node, reason)
             return

@@ -25,7 +25,7 @@ class Expert:
     """A specification of who answers: a profile to route by, instructions, documents, and bounds on the answer.
 
     `retrieve` returns the passages of its documents for a question and a limit; it may block. `adapter` is one of the
-    model's; the one named `reader` takes no part when there is nothing to read: the base model answers as instructed.
+    model's; the one named `reader` takes no part in an expert without documents: the base model answers as instructed.
     """
 
     profile: ExpertProfile
@@ -39,7 +39,8 @@ class Expert:
     async def answer(self, question: str, backend: Backend) -> AsyncGenerator[str | SubAnswer, None]:
         """Yield the answer as it is written, and the whole sub-answer at the end.
 
-        A reader that finds no answer has none: who comes next is asked, and without a next one the gap is named.
+        A reader that finds nothing to read, or no answer in it, has none: who comes next is asked, and without a next
+        one the gap is named.
 
         Raises:
             ExpertError: the model failed or answered nothing, or its reader found nothing in the passages.
@@ -47,6 +48,8 @@ class Expert:
         passages: tuple[Passage, ...] = ()
         if self.retrieve is not None:
             passages = await anyio.to_thread.run_sync(self.retrieve, question, self.passages)
+            if self.adapter == READER and not passages:
+                raise self._silent()
         request = self._request(question, passages)
         began_s, first_s = time.monotonic(), None
         pieces: list[str] = []
@@ -63,7 +66,7 @@ class Expert:
         if not text:
             raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
         if request.adapter == READER and text == NOT_FOUND:
-            raise ExpertResponseError("its documents do not say", expert=self.profile.name)
+            raise self._silent()
         ended_s = time.monotonic()
         yield SubAnswer(
             text,
@@ -75,6 +78,9 @@ class Expert:
             (first_s or ended_s) - began_s,
             ended_s - began_s,
         )
+
+    def _silent(self) -> ExpertResponseError:
+        return ExpertResponseError("its documents do not say", expert=self.profile.name)
 
     def _request(self, question: str, passages: tuple[Passage, ...]) -> ChatRequest:
         adapter = self.adapter if passages or self.adapter != READER else None

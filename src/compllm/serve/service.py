@@ -27,10 +27,13 @@ async def open_service(team: Team) -> AsyncIterator[Service]:
     Raises:
         JournalError: the journal cannot be opened.
     """
-    async with team, anyio.create_task_group() as tasks:
-        runs = LiveRuns(team, tasks)
+    async with team:
         try:
-            yield Service(team, runs)
+            async with anyio.create_task_group() as tasks:
+                runs = LiveRuns(team, tasks)
+                try:
+                    yield Service(team, runs)
+                finally:
+                    tasks.cancel_scope.cancel()
         finally:
-            runs.close()
-            tasks.cancel_scope.cancel()
+            runs.close()  # those whose events nobody had begun to take in
