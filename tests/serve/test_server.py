@@ -145,6 +145,20 @@ async def test_a_reload_changes_keys_and_says_what_waits_for_a_restart(
         assert (await server.ask(key="old")).status_code == 401
 
 
+async def test_when_its_keys_are_taken_away_a_server_answers_to_its_own_name_only(
+    make_team: MakeTeam, tmp_path: Path, log: Log
+) -> None:
+    keys = f"  keys:\n    - {{name: alice, hash: {hash_of('key')}}}\n"
+    elsewhere = {"host": "evil.example"}
+    async with running(make_team(FILE + "server:\n  port: 0\n" + keys)) as server:
+        assert (await server.client.get("/healthz", headers=elsewhere)).status_code == 200
+        (tmp_path / "compllm.yaml").write_text(SERVED)
+        hang_up()
+        await log.until("reloaded")
+        assert (await server.ask()).status_code == 200
+        assert (await server.client.get("/healthz", headers=elsewhere)).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

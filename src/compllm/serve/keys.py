@@ -47,13 +47,18 @@ class KeyedAccess:
         for key in config.keys:
             self._limits[key.name].allow(key.requests_per_minute, key.concurrency)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there are no keys, so that everybody may come in."""
+        return not self._callers
+
     def caller_of(self, key: str) -> Caller:
         """Return whose key it is.
 
         Raises:
             AccessDeniedError: it is nobody's.
         """
-        if not self._callers:
+        if self.is_open:
             return ANYBODY
         if not key:
             raise AccessDeniedError("an API key is missing; send it as `Authorization: Bearer KEY`")

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compllm.config import ServerConfig, TeamFile
 from compllm.errors import AccessDeniedError, CompLLMError, ConfigError
@@ -141,10 +141,12 @@ def _application(service: Service, access: KeyedAccess, metrics: Metrics) -> Fas
 
 def _guarded(app: ASGIApp, config: ServerConfig, access: KeyedAccess) -> ASGIApp:
     """Put the bounds on requests, and the log of them, before the application."""
-    app = BodyLimit(app, config.max_body, config.body_timeout_s)
-    if not config.keys:
+    bounded = BodyLimit(app, config.max_body, config.body_timeout_s)
+    by_own_name = TrustedHostMiddleware(bounded, (*_THIS_MACHINE, config.host))
+
+    async def enter(scope: Scope, receive: Receive, send: Send) -> None:
         # Without keys, the browser of somebody at this machine must not be led here by the name of another site.
-        app = TrustedHostMiddleware(app, (*_THIS_MACHINE, config.host))
+        await (by_own_name if access.is_open else bounded)(scope, receive, send)
 
     def name_of(scope: Scope) -> str:
         scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
@@ -153,7 +155,7 @@ def _guarded(app: ASGIApp, config: ServerConfig, access: KeyedAccess) -> ASGIApp
         except AccessDeniedError:
             return ""
 
-    return AccessLog(app, name_of)
+    return AccessLog(enter, name_of)
 
 
 class _Uvicorn(uvicorn.Server):
