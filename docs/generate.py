@@ -89,6 +89,14 @@ experts:
 limits:
   deadline_s: 120
 
+server:
+  host: 0.0.0.0
+  keys:
+    - name: intranet # from `compllm keys new intranet`
+      hash: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+      requests_per_minute: 600
+      concurrency: 50
+
 on_failure: continue
 """
 
@@ -113,6 +121,8 @@ PLACES = {
     "PlannerConfig": "`planner`",
     "AggregatorConfig": "`aggregator`",
     "LimitsConfig": "`limits`",
+    "ServerConfig": "`server`",
+    "KeyConfig": "`server.keys[]`",
 }
 
 

@@ -17,6 +17,8 @@ from compllm.config import (
     read_secret,
     starter_path,
     team_schema,
+    wants_content,
+    wants_traces,
 )
 from compllm.errors import ConfigError
 
@@ -248,3 +250,59 @@ def refusal(path: Path) -> str:
     except ConfigError as refused:
         return str(refused)
     return ""
+
+
+KEY = "{name: NAME, hash: HASH}"
+
+
+def with_keys(*entries: str) -> str:
+    return TEAM + "server:\n  keys:\n" + "".join(f"    - {entry}\n" for entry in entries)
+
+
+def entry(name: str, digit: str) -> str:
+    return KEY.replace("NAME", name).replace("HASH", digit * 64)
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ((entry("a", "c"), entry("a", "d")), "14: server.keys.1.name: two keys have this name; give each key an own"),
+        ((entry("a", "b"), entry("b", "b")), "14: server.keys.1.hash: two keys have this hash; give each key an own"),
+        (("{name: a, hash: cllm-Secret}",), "13: server.keys.0.hash: this should be 64 digits as `compllm keys new"),
+        (("{name: a}",), "13: server.keys.0.hash: this key is missing; add it"),
+        (("cllm-Secret",), "13: server.keys.0: this should be a mapping"),
+    ],
+)
+def test_a_mistake_about_keys_is_said_without_the_key(tmp_path: Path, entries: tuple[str, ...], said: str) -> None:
+    (tmp_path / "compllm.yaml").write_text(with_keys(*entries))
+    with pytest.raises(ConfigError) as error:
+        load_team(tmp_path)
+    assert said in str(error.value)
+    assert "Secret" not in str(error.value) or "mapping" in said
+
+
+def test_keys_are_read_with_their_limits(tmp_path: Path) -> None:
+    (tmp_path / "compllm.yaml").write_text(with_keys(entry("a", "a"), entry("b", "b")[:-1] + ", priority: 2}"))
+    server = load_team(tmp_path).config.server
+    assert [(key.name, key.priority, key.concurrency) for key in server.keys] == [("a", 0, None), ("b", 2, None)]
+    assert server.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_sent_where_the_standard_variables_say(environment: dict[str, str], wanted: bool) -> None:
+    assert wants_traces(environment) == wanted
+    assert not wants_content(environment)
+
+
+def test_content_is_traced_only_when_asked_for() -> None:
+    assert wants_content({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})

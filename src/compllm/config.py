@@ -7,7 +7,7 @@ to mend it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,8 +26,9 @@ _FORMS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of letters, digits, `_`, `-` and `.`, 64 at most",
     r"^https?://[^\s/]": "an address like `http://127.0.0.1:11434/v1`",
     r"^[A-Z_][A-Z0-9_]*$": "the name of a variable in capitals, like `OPENAI_API_KEY`, never the key itself",
+    r"^[0-9a-f]{64}$": "64 digits as `compllm keys new NAME` prints them, never the key itself",
 }
-_NAME, _ADDRESS, _VARIABLE = _FORMS
+_NAME, _ADDRESS, _VARIABLE, _HASH = _FORMS
 Name = Annotated[str, Field(pattern=_NAME)]
 Address = Annotated[str, Field(pattern=_ADDRESS)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
@@ -173,6 +174,33 @@ class LimitsConfig(_Section):
     runs: int = Field(1_000, ge=1, le=100_000, description="Open runs beyond which a question is refused.")
 
 
+class KeyConfig(_Section):
+    """Who may ask the server, and how much."""
+
+    name: Name = Field(description="Whose key it is; who is charged for its runs, and alone may see them.")
+    hash: str = Field(pattern=_HASH, description="SHA-256 of the key, from `compllm keys new NAME`.")
+    priority: int = Field(0, ge=-100, le=100, description="Its runs go before those of a smaller one.")
+    requests_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="On average; as many may come at once after a rest. Default: no bound."
+    )
+    concurrency: int | None = Field(
+        None, ge=1, le=100_000, description="Requests under way, open streams among them. Default: no bound."
+    )
+
+
+class ServerConfig(_Section):
+    """What `compllm serve` listens on, and whom it lets in."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; any but this machine's needs keys.")
+    port: int = Field(8321, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    keys: tuple[KeyConfig, ...] = Field((), description="API keys; without any, everybody on this machine may ask.")
+    concurrency: int = Field(1_000, ge=1, le=100_000, description="Requests under way beyond which one is refused.")
+    max_body: Size = Field(ByteSize(1 << 20), ge=1024, le=1 << 30, description="Largest request, like `1MiB`.")
+    head_timeout_s: float = Field(10.0, gt=0, description="Longest wait for the head of a request.")
+    body_timeout_s: float = Field(30.0, gt=0, description="Longest wait for the body of a request.")
+    drain_s: float = Field(30.0, ge=0, description="How long open runs may go on when the server is told to stop.")
+
+
 class TeamConfig(_Section):
     """A team file."""
 
@@ -188,6 +216,7 @@ class TeamConfig(_Section):
     planner: PlannerConfig = PlannerConfig()
     aggregator: AggregatorConfig = AggregatorConfig()
     limits: LimitsConfig = LimitsConfig()
+    server: ServerConfig = ServerConfig()
     on_failure: Literal["skip", "continue"] = Field(
         "skip", description="What becomes of steps that need a failed one: skipped, or run with the gap named."
     )
@@ -203,6 +232,12 @@ class TeamFile:
     def resolve(self, path: Path) -> Path:
         """Return a path of the file as an absolute one."""
         return (self.path.parent / path.expanduser()).resolve()
+
+    def at(self, host: str | None, port: int | None) -> TeamFile:
+        """Return the file as if it named this address to listen on, where one is given."""
+        given = {"host": host, "port": port}
+        server = self.config.server.model_copy(update={name: each for name, each in given.items() if each is not None})
+        return TeamFile(self.path, self.config.model_copy(update={"server": server}))
 
     def adapters(self, model: EmbeddedModelConfig) -> dict[str, Path]:
         """Return the files of a model's adapters by name."""
@@ -230,6 +265,20 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     cache = environment.get("COMPLLM_CACHE_DIR") or platformdirs.user_cache_dir("compllm")
     data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
     return Settings(Path(cache), Path(data))
+
+
+def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the variables of OpenTelemetry name a collector to send traces to."""
+    named = any(environment.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
+    off = (
+        environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    return named and not off
+
+
+def wants_content(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether traces are to hold questions and answers, by the variable that OpenTelemetry has for that."""
+    return environment.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() == "true"
 
 
 def read_secret(variable: str | None, wanted_by: str, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -318,6 +367,18 @@ def _check_references(document: Document, team: TeamFile) -> None:
         _known(document, (section, "model"), stage.model, config.models, "model")
         _check_adapter(document, (section,), stage, config.models)
     _check_fallbacks(document, config)
+    _check_keys(document, config.server.keys)
+
+
+def _check_keys(document: Document, keys: Sequence[KeyConfig]) -> None:
+    for what in ("name", "hash"):
+        seen: set[str] = set()
+        for place, key in enumerate(keys):
+            if getattr(key, what) in seen:
+                raise document.error(
+                    ("server", "keys", place, what), f"two keys have this {what}", "give each key an own one"
+                )
+            seen.add(getattr(key, what))
 
 
 def _check_adapters_exist(document: Document, team: TeamFile, name: str, model: EmbeddedModelConfig) -> None:

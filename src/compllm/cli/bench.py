@@ -268,6 +268,23 @@ def schedule_command(
             bench_schedule.real(as_json=as_json)
 
 
+@app.command("serving")
+@synchronous
+async def serving_command(
+    litellm: Annotated[
+        Path | None, typer.Option("--litellm", help="The program `litellm` (litellm[proxy]) to compare with.")
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", min=10, max=100_000, help="Requests to each server.")] = 1000,
+    at_once: Annotated[int, typer.Option("--at-once", min=1, max=1_000, help="Requests under way at once.")] = 32,
+    streams: Annotated[int, typer.Option("--streams", min=1, max=2_000, help="Streams open at once.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the server with fake experts: requests/s, latency added, many streams, and a stop in the middle."""
+    from compllm.cli import bench_serving
+
+    await bench_serving.bench_serving(requests, at_once, streams, litellm, as_json=as_json)
+
+
 @app.command("engine")
 @synchronous
 async def engine(

@@ -47,6 +47,19 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Import what comes with an extra of the package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"this needs the package {error.name}; pip install 'compllm[{extra}]'") from None
+
+
 def _fail(message: str, code: int) -> None:
     say(message)
     raise typer.Exit(code)

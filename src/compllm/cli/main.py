@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from compllm._version import __version__
-from compllm.cli import ask, bench, experts, init, plan, route, runs, simulate
+from compllm.cli import ask, bench, experts, init, keys, mcp, plan, route, runs, serve, simulate
 
 app = typer.Typer(
     name="compllm",
@@ -22,11 +22,14 @@ app = typer.Typer(
     epilog="Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered with gaps, 130 interrupted.",
 )
 app.command("ask")(ask.ask)
+app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.command("plan")(plan.plan)
 app.command("route")(route.route)
 app.command("simulate")(simulate.simulate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(experts.app, name="experts")
+app.add_typer(keys.app, name="keys")
 app.command("init")(init.init)
 app.add_typer(bench.app, name="bench")
 
