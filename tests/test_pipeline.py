@@ -186,8 +186,11 @@ async def test_an_unknown_expert_is_refused_with_the_names_of_those_there_are(tm
 
 async def test_a_snapshot_tells_what_is_running_where(tmp_path: Path) -> None:
     async with team_of(tmp_path, one=FakeExpert(hang=True)) as team:
-        team.start("What is the heart pulse?", user="ann")
-        await anyio.wait_all_tasks_blocked()
+        run = team.start("What is the heart pulse?", user="ann")
+        async with run.events:
+            async for stamped in run.events:
+                if isinstance(stamped.event, ev.NodeStarted):
+                    break
         now = team.snapshot()
     assert (now.open_runs, now.nodes) == (1, {"running": 1})
     assert [(r.model, r.device, r.state, r.slots, r.leases) for r in now.replicas] == [

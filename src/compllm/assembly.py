@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from compllm.config import (
@@ -39,8 +39,8 @@ def make_encoder(file: TeamFile) -> Encoder:
     return EndpointEncoder(config.base_url, config.model, api_key=key)
 
 
-def make_router(file: TeamFile, encoder: Encoder) -> Router:
-    """Return the router of the team's experts.
+def make_router(file: TeamFile, encoder: Encoder, read: Callable[[str], Mapping[str, float]] | None = None) -> Router:
+    """Return the router of the team's experts; `read` returns the score of each one's best passage for a question.
 
     Raises:
         ConfigError: the calibration cannot be used.
@@ -53,6 +53,7 @@ def make_router(file: TeamFile, encoder: Encoder) -> Router:
         threshold=config.threshold,
         fallback=config.fallback,
         calibration=_calibration(file, encoder),
+        read=read,
     )
 
 

@@ -51,6 +51,7 @@ from compllm.planner.given import GivenPlanner
 from compllm.planner.rules import RulePlanner
 from compllm.planner.written import ModelPlanner
 from compllm.router.base import Encoder
+from compllm.router.remembering import RememberingEncoder
 from compllm.router.router import Router
 from compllm.run import Route, Run, Stages
 
@@ -87,10 +88,10 @@ class Team:
     ) -> None:
         self.file = file
         self.settings = settings or load_settings()
-        self._encoder = encoder or make_encoder(file)
+        self._encoder = RememberingEncoder(encoder or make_encoder(file))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
-        self.router = make_router(file, self._encoder)
+        self.router = make_router(file, self._encoder, self._best_passages)
         self._executor = Executor(self._make_scheduler(), self._backends, observers)
         self._journal: Journal
         self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
@@ -273,7 +274,7 @@ class Team:
         _check_reload(self.file.config, file.config)
         added = {name: each for name, each in file.config.models.items() if name not in self._backends}
         backends = {name: make_backend(file, name, self.settings) for name in added}
-        router = make_router(file, self._encoder)
+        router = make_router(file, self._encoder, self._best_passages)
         devices = list(self._executor.scheduler.ledger.devices.values())
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._backends.update(backends)
@@ -331,6 +332,11 @@ class Team:
             return index
 
         return lambda question, limit: opened().search(question, limit)
+
+    def _best_passages(self, question: str) -> dict[str, float]:
+        """Return the score of each expert's best passage for a question; blocking."""
+        readers = [(name, expert.retrieve) for name, expert in self._experts.items() if expert.retrieve is not None]
+        return {name: found[0].score for name, retrieve in readers if (found := retrieve(question, 1))}
 
     def make_planner(self, run_id: str = "", usage: Usage | None = None) -> Planner:
         """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""

@@ -20,7 +20,7 @@ from compllm.core.answers import SubAnswer
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
-from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError
+from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError, QueueFullError
 from compllm.executor import Executor, Observer
 from compllm.experts.expert import Expert
 from compllm.experts.metered import Metered, Usage
@@ -114,7 +114,12 @@ class Run:
         if self._finished is None:
             deadline_s = time.monotonic() + self.stages.deadline_s
             terms = ev.RunOpened(self.id, self.user, self.priority, deadline_s)
-            self._finished = self.stages.executor.open_run(self.id, self, terms)
+            try:
+                self._finished = self.stages.executor.open_run(self.id, self, terms)
+            except QueueFullError:
+                self._send.close()
+                self.events.close()
+                raise
         return self._finished
 
     async def live(self) -> None:

@@ -12,6 +12,7 @@ from compllm.core.routing import (
     Team,
     assign,
     gate_features,
+    rank_by_documents,
     rank_by_question,
     rank_by_similarity,
     settle,
@@ -134,6 +135,17 @@ def test_auto_settles_a_tie_of_the_tag_by_the_question() -> None:
     assert decision.score == 0.80
     assert decision.margin == pytest.approx(-0.01)
     assert settle(tag, by_question({"a": 0.1, "b": 0.3, "c": 0.5}), tie_margin=0.005).eligible == ("a", "b", "c")
+
+
+def test_auto_prefers_documents_that_answer_over_a_tag_that_passes() -> None:
+    tag, question = by_tag({"a": 0.8, "b": 0.2}), by_question({"a": 0.3, "b": 0.3})
+    settled = settle(tag, question, rank_by_documents({"b": 0.9, "a": 0.75}))
+    assert (settled.mode, settled.eligible) == ("documents", ("b", "a"))
+    assert "passage 0.90" in settled.finding
+    assert settle(tag, question, rank_by_documents({"b": 0.69})).mode == "tag"
+    assert settle(tag, question, rank_by_documents({})).mode == "tag"
+    assert settle(tag, question, rank_by_documents({"b": 0.81, "a": 0.8})).eligible == ("a", "b")
+    assert settle(None, question, rank_by_documents({"b": 0.9})).eligible == ("b",)
 
 
 def test_auto_names_both_findings_when_neither_passes() -> None:

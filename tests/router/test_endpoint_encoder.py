@@ -124,6 +124,14 @@ def test_what_is_no_vectors_is_refused_with_a_reason(answer: Reply, message: str
     assert "encoder m" in str(caught.value)
 
 
+def test_a_server_that_repeats_the_key_does_not_have_it_shown() -> None:
+    said = json.dumps({"error": {"message": f"{'x' * 50} key {'y' * 80} key"}})
+    with served(lambda *_: (500, "application/json", said)) as url, pytest.raises(RoutingError) as caught:
+        encode(url, ["a"])
+    assert "key" not in str(caught.value)
+    assert "[redacted]" in str(caught.value)
+
+
 def test_repeated_indices_are_refused() -> None:
     status, kind, text = vectors([[1.0, 0.0], [0.0, 1.0]])
     twice = text.replace('"index": 1', '"index": 0')

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from compllm.core.routing import ExpertProfile, Gate, ScoreMode
+from compllm.core.routing import THRESHOLD, ExpertProfile, Gate, ScoreMode
 from compllm.errors import ConfigError, NoEligibleExpertError
 from compllm.router.calibration import Calibration
 from compllm.router.index import WANTED_EXPERT, ExpertIndex
@@ -29,10 +29,12 @@ TABLE = {
 }
 
 
-def router(mode: ScoreMode = "auto", fallback: str | None = "general", **given: float) -> Router:
+def router(mode: ScoreMode = "auto", fallback: str | None = "general", threshold: float = THRESHOLD) -> Router:
     calibration = Calibration("table", 0.05, GATE)
     members = [MEDICINE, LAW, GENERAL]
-    return Router(TableEncoder(TABLE), members, mode=mode, fallback=fallback, calibration=calibration, **given)
+    return Router(
+        TableEncoder(TABLE), members, mode=mode, fallback=fallback, calibration=calibration, threshold=threshold
+    )
 
 
 def test_tag_mode_compares_the_wanted_expert_with_the_descriptions() -> None:
@@ -52,6 +54,20 @@ def test_question_mode_ignores_the_tag() -> None:
     decision = router("question").route("What helps against fever?", "law")
     assert (decision.expert, decision.mode, decision.passed) == ("medicine", "question", True)
     assert decision.score > 0.9
+
+
+def test_auto_asks_the_documents_first_and_no_other_mode_does() -> None:
+    def read(question: str) -> dict[str, float]:
+        return {"law": 0.95} if "poison" in question else {"law": 0.3}
+
+    def deciding(mode: ScoreMode) -> Router:
+        calibration = Calibration("table", 0.05, GATE)
+        return Router(TableEncoder(TABLE), [MEDICINE, LAW], mode=mode, calibration=calibration, read=read)
+
+    found = deciding("auto").route("Is it a crime to poison someone?", "cardiology")
+    assert (found.expert, found.mode) == ("law", "documents")
+    assert deciding("auto").route("What helps against fever?", "cardiology").mode == "tag"
+    assert deciding("tag").route("Is it a crime to poison someone?", "cardiology").expert == "medicine"
 
 
 def test_auto_takes_the_tag_if_it_passes_and_the_question_if_not() -> None:

@@ -263,7 +263,6 @@ def test_a_client_that_leaves_cancels_its_run_unless_it_is_stored(make_team: Mak
         assert gated.open_streams == 0
 
 
-@pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")  # the stream of a run that was refused
 def test_a_full_queue_asks_for_patience_and_a_stopping_server_says_so(make_team: MakeTeam) -> None:
     text = FILE.replace("runs: 40", "runs: 1")
     with serving(make_team(text, one=FakeExpert(hang=True))) as served, client_of(served) as client:

@@ -23,7 +23,7 @@ from tests.serve.serving import serving
         (errors.PlanParseError("bad", line=1, text=""), 400, "invalid_plan"),
         (errors.PlanCycleError([1, 1]), 400, "invalid_plan"),
         (errors.NoEligibleExpertError("nobody"), 400, "no_eligible_expert"),
-        (errors.RoutingError("no encoder"), 502, "routing_failed"),
+        (errors.RoutingError("http://internal/v1 refused the key k-123"), 502, "encoder_failed"),
         (errors.ModelTooLargeError("big", need_bytes=2, capacity_bytes=1), 503, "no_capacity"),
         (errors.ExpertTimeoutError("late"), 504, "expert_timeout"),
         (errors.ExpertLoadError("dead"), 502, "expert_failed"),
@@ -34,7 +34,7 @@ from tests.serve.serving import serving
 def test_every_kind_of_error_has_a_status_and_a_code(error: CompLLMError, status: int, code: str) -> None:
     told = api_error(error)
     assert (told.status, told.body.error.code) == (status, code)
-    assert (told.message == str(error)) == (status != 500)
+    assert (told.message == str(error)) == (code not in ("internal_error", "encoder_failed"))
     assert (
         told.body.error.type == {True: "server_error", False: "invalid_request_error"}[status >= 500] or status == 429
     )

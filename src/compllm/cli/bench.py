@@ -100,6 +100,122 @@ async def aggregate_command(
     await bench_aggregate.bench_aggregate(file, team, limit, at_once=at_once, as_json=as_json)
 
 
+@app.command("build")
+def build_command(
+    out: Annotated[Path, typer.Argument(help="Folder for the sets, their documents and the team file.")],
+    xquad_qa: Annotated[
+        Path, typer.Option("--xquad-qa", help="JSON lines with id, question, answer, domain, doc_title and doc_index.")
+    ],
+    xquad_paragraphs: Annotated[
+        Path, typer.Option("--xquad-paragraphs", help="JSON lines with id, title, domain and text.")
+    ],
+    glossary: Annotated[
+        list[Path] | None,
+        typer.Option("--glossary", help="JSON lines with id, title, text and (optional) domain; may be repeated."),
+    ] = None,
+    encyclopaedia: Annotated[
+        list[Path] | None,
+        typer.Option("--encyclopaedia", help="Titled paragraphs on works and people, for bridges; may be repeated."),
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="JSON lines with id, event and kind: noun phrases for joins.")
+    ] = None,
+    articles: Annotated[
+        Path | None,
+        typer.Option("--articles", help="Titles that may be asked about, one a line; default: those held out."),
+    ] = None,
+    omit: Annotated[
+        Path | None, typer.Option("--omit", help="Ids of questions that must not be used, one a line.")
+    ] = None,
+    trained: Annotated[
+        list[Path] | None, typer.Option("--trained", help="Training rows whose texts are shunned; may be repeated.")
+    ] = None,
+    count: Annotated[tuple[int, int, int], typer.Option("--count", min=0, help="Questions of the sets P, D and J.")] = (
+        60,
+        20,
+        20,
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="The same seed and files give the same bytes.")] = 0,
+) -> None:
+    """Build MultiExpertQA: parallel questions, bridges and joins, with documents and a team."""
+    from compllm.bench.evidence.builder.build import Sources
+    from compllm.bench.evidence.builder.facts import HELD_OUT_ARTICLES
+    from compllm.cli.bench_build import bench_build, lines
+
+    with reported_errors():
+        sources = Sources(
+            xquad_qa,
+            xquad_paragraphs,
+            glossary or (),
+            encyclopaedia or (),
+            events,
+            lines(articles) or HELD_OUT_ARTICLES,
+            lines(omit) or frozenset(),
+            trained or (),
+        )
+        bench_build(out, sources, dict(zip("PDJ", count, strict=True)), seed)
+
+
+@app.command("run")
+@synchronous
+async def run_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SET", help="A MultiExpertQA file, another set of questions, or `fanoutqa`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="JSON lines of results; what it holds already is not run again.")],
+    systems: Annotated[
+        str, typer.Option("--systems", help="Names, separated by commas; a wrong name lists them all.")
+    ] = "monolith,sequential,compllm",
+    team: TeamOption = None,
+    limit: LimitOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="HTML page with figures and plots (needs matplotlib).")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="OpenAI-compatible server for the system autogen.")
+    ] = None,
+    endpoint_model: Annotated[str, typer.Option("--endpoint-model", help="The model's name there.")] = "default",
+    endpoint_key_env: Annotated[
+        str | None, typer.Option("--endpoint-key-env", help="Environment variable that holds its API key.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="OpenAI-compatible server that also grades the answers.")
+    ] = None,
+    judge_model: Annotated[str, typer.Option("--judge-model", help="The model's name there.")] = "default",
+    judge_key_env: Annotated[
+        str | None, typer.Option("--judge-key-env", help="Environment variable that holds its API key.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure systems on composed questions: quality, calls, tokens, latency, memory; a run can go on later."""
+    from compllm.cli import bench_run
+
+    await bench_run.bench_run(
+        source,
+        systems,
+        out,
+        team=team,
+        limit=limit,
+        report=report,
+        server=bench_run.Server("--endpoint", endpoint, endpoint_model, endpoint_key_env),
+        judge=bench_run.Server("--judge", judge, judge_model, judge_key_env),
+        as_json=as_json,
+    )
+
+
+@app.command("compare")
+def compare_command(
+    first: Annotated[str, typer.Argument(metavar="A", help="Results of `bench run`: FILE or FILE@SYSTEM.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="What they are compared with: FILE or FILE@SYSTEM.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare results question by question: differences with confidence intervals and a paired test."""
+    from compllm.cli.bench_compare import bench_compare
+
+    with reported_errors():
+        bench_compare(first, second, as_json=as_json)
+
+
 @app.command("application")
 @synchronous
 async def application_command(

@@ -65,7 +65,8 @@ class EndpointEncoder:
         except openai.AuthenticationError as error:
             raise RoutingError(f"{self._where()} refuses the API key (HTTP 401)") from error
         except openai.APIStatusError as error:
-            raise RoutingError(f"{self._where()} answered HTTP {error.status_code}: {error.message[:200]}") from error
+            said = error.message.replace(self._client.api_key, "[redacted]")[:200]
+            raise RoutingError(f"{self._where()} answered HTTP {error.status_code}: {said}") from None
         except (openai.OpenAIError, ValueError) as error:
             raise self._refused("no JSON that could be read") from error
         if not isinstance(reply, CreateEmbeddingResponse):

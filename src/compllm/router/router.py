@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,6 +15,7 @@ from compllm.core.routing import (
     ScoreMode,
     Team,
     assign,
+    rank_by_documents,
     rank_by_question,
     rank_by_similarity,
     settle,
@@ -29,7 +30,8 @@ class Router:
     """Gives every question to an expert; blocking, and safe to call from threads.
 
     Without a calibration the one that is shipped for the encoder is used. `tie_margin` is how close two scores must be
-    for the other mode to settle them. The experts are encoded by the first call.
+    for the other mode to settle them. `read` returns the score of each expert's best passage for a question: in mode
+    `auto` a clear one decides before tag and question do. The experts are encoded by the first call.
 
     Raises:
         ConfigError: names clash, a fallback is unknown, the threshold is outside (0, 1], or the calibration is missing
@@ -46,6 +48,7 @@ class Router:
         fallback: str | None = None,
         calibration: Calibration | None = None,
         tie_margin: float = TIE_MARGIN,
+        read: Callable[[str], Mapping[str, float]] | None = None,
     ) -> None:
         if not 0 < threshold <= 1:
             raise ConfigError(f"the threshold of the router must be above 0 and at most 1, not {threshold}")
@@ -56,6 +59,7 @@ class Router:
         self._mode = mode
         self.threshold = threshold
         self._tie_margin = tie_margin
+        self._read = read
         self._calibration = _calibration_for(encoder.name, mode, calibration)
         self._lock = Lock()
         self._index: ExpertIndex | None = None
@@ -111,7 +115,12 @@ class Router:
         question = self._by_question(index, vectors[-1], self._calibration)
         tagged = len(vectors) > 1
         tag = self._by_similarity(index, vectors[0], f'the tag "{step.field}"') if tagged else None
-        return settle(tag, question, tie_margin=self._tie_margin)
+        return settle(tag, question, self._by_documents(step.question), tie_margin=self._tie_margin)
+
+    def _by_documents(self, question: str) -> Ranking | None:
+        if self._read is None or self._mode != "auto":
+            return None
+        return rank_by_documents(self._read(question))
 
     def _by_similarity(self, index: ExpertIndex, vector: Vectors, wanted: str) -> Ranking:
         similarities = index.description_cosines(vector[None])[0]

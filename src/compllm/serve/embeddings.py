@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
-import logging
-from http import HTTPStatus
 from typing import Annotated, Literal
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from compllm.errors import RoutingError
 from compllm.router.base import Vectors
 from compllm.serve.cutting import count_tokens
 from compllm.serve.entry import ERRORS, ServiceOf, admitted
-from compllm.serve.errors import ApiError, refused, unknown_model
+from compllm.serve.errors import refused, unknown_model
 from compllm.serve.schemas import Body, EndUser
-from compllm.serve.service import Service
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], responses=ERRORS, dependencies=[Depends(admitted)])
-_LOG = logging.getLogger(__name__)
 
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 
@@ -68,7 +63,7 @@ async def embed(body: EmbeddingBody, service: ServiceOf) -> EmbeddingList:
     if body.model not in (encoder.name, service.team.file.config.name):
         raise unknown_model(body.model, [encoder.name, service.team.file.config.name])
     texts = [body.input] if isinstance(body.input, str) else body.input
-    vectors = await _encode(service, texts)
+    vectors = await anyio.to_thread.run_sync(encoder.encode, texts)
     if body.dimensions not in (None, vectors.shape[1]):
         raise refused("dimensions", f"the encoder {encoder.name} has {vectors.shape[1]} dimensions")
     as_text = body.encoding_format == "base64"
@@ -78,17 +73,6 @@ async def embed(body: EmbeddingBody, service: ServiceOf) -> EmbeddingList:
         model=encoder.name,
         usage=EmbeddingUsage(prompt_tokens=count, total_tokens=count),
     )
-
-
-async def _encode(service: Service, texts: list[str]) -> Vectors:
-    try:
-        return await anyio.to_thread.run_sync(service.team.router.encoder.encode, texts)
-    except RoutingError as error:
-        # What a remote encoder says may hold what only the server should know.
-        _LOG.warning("the encoder failed: %s", error)
-        raise ApiError(
-            HTTPStatus.BAD_GATEWAY, "the encoder failed; the server's log says how", "encoder_failed"
-        ) from error
 
 
 def _packed(vector: Vectors) -> str:

@@ -95,9 +95,7 @@ _UNANSWERED: Mapping[Unanswered, HTTPStatus] = {
 }
 
 
-def unanswered(
-    code: Literal["run_failed", "run_cancelled", "run_interrupted", "deadline_passed"], why: str
-) -> ApiError:
+def unanswered(code: Unanswered, why: str) -> ApiError:
     """Return the error for a run without an answer.
 
     Clients are asked not to send the question again by themselves: the run has tried what there was to try.
@@ -105,27 +103,26 @@ def unanswered(
     return ApiError(_UNANSWERED[code], f"no answer: {why}", code, headers={"x-should-retry": "false"})
 
 
-# The first entry that an error is an instance of counts. Messages of errors that are not here stay in the log: they may
-# name files of the server.
-_TABLE: tuple[tuple[type[CompLLMError], HTTPStatus, str], ...] = (
-    (AccessDeniedError, HTTPStatus.UNAUTHORIZED, "invalid_api_key"),
-    (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded"),
-    (PlanError, HTTPStatus.BAD_REQUEST, "invalid_plan"),
-    (NoEligibleExpertError, HTTPStatus.BAD_REQUEST, "no_eligible_expert"),
-    (RoutingError, HTTPStatus.BAD_GATEWAY, "routing_failed"),
-    (QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "queue_full"),
-    (SchedulingError, HTTPStatus.SERVICE_UNAVAILABLE, "no_capacity"),
-    (ExpertTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "expert_timeout"),
-    (ExpertError, HTTPStatus.BAD_GATEWAY, "expert_failed"),
+# The first entry that an error is an instance of counts. Where the entry has words, they go out in place of the error's
+# own, which stay in the log: they may name files of the server, or repeat what a remote encoder was sent.
+_TABLE: tuple[tuple[type[CompLLMError], HTTPStatus, str, str], ...] = (
+    (AccessDeniedError, HTTPStatus.UNAUTHORIZED, "invalid_api_key", ""),
+    (TooManyRequestsError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_exceeded", ""),
+    (PlanError, HTTPStatus.BAD_REQUEST, "invalid_plan", ""),
+    (NoEligibleExpertError, HTTPStatus.BAD_REQUEST, "no_eligible_expert", ""),
+    (RoutingError, HTTPStatus.BAD_GATEWAY, "encoder_failed", "the encoder failed; the server's log says how"),
+    (QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "queue_full", ""),
+    (SchedulingError, HTTPStatus.SERVICE_UNAVAILABLE, "no_capacity", ""),
+    (ExpertTimeoutError, HTTPStatus.GATEWAY_TIMEOUT, "expert_timeout", ""),
+    (ExpertError, HTTPStatus.BAD_GATEWAY, "expert_failed", ""),
+    (CompLLMError, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", _UNSAID),
 )
 
 
 def api_error(error: CompLLMError) -> ApiError:
     """Return how an error is told to a client."""
-    for kind, status, code in _TABLE:
-        if isinstance(error, kind):
-            return ApiError(status, str(error), code, headers=_headers(error))
-    return ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, _UNSAID, "internal_error")
+    status, code, said = next((row[1], row[2], row[3]) for row in _TABLE if isinstance(error, row[0]))
+    return ApiError(status, said or str(error), code, headers=_headers(error))
 
 
 def _headers(error: CompLLMError) -> dict[str, str]:

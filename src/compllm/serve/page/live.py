@@ -7,14 +7,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 import anyio
+from fastapi.sse import format_sse_event
 from markupsafe import Markup
-from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
 from compllm.core.events import Stamped
 from compllm.serve.live import START, LiveRun, Position
 from compllm.serve.page.door import Visit
 from compllm.serve.page.render import protected
+from compllm.serve.stream import EventStream
 
 # What happens within this time is drawn together.
 _TOGETHER_S = 0.1
@@ -47,18 +48,18 @@ def follow(visit: Visit, versions: AsyncGenerator[Mapping[str, Markup], None], *
     if visit.streams.available_tokens < 1:
         return visit.problem(503, "Too many pages are being followed at present.")
 
-    async def messages() -> AsyncIterator[dict[str, str]]:
+    async def messages() -> AsyncGenerator[bytes, None]:
         shown: dict[str, Markup] = {}
         async with _place_in(visit.streams), aclosing(versions):
             async for parts in versions:
                 changed = {name: html for name, html in parts.items() if shown.get(name) != html}
                 if changed:
-                    yield {"event": "parts", "data": json.dumps(changed)}
+                    yield format_sse_event(event="parts", data_str=json.dumps(changed))
                 shown.update(changed)
         if has_end:
-            yield {"event": "end", "data": ""}
+            yield format_sse_event(event="end", data_str="")
 
-    return protected(EventSourceResponse(messages(), sep="\n"))
+    return protected(EventStream(messages()))
 
 
 @asynccontextmanager

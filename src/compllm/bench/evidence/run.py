@@ -1,0 +1,96 @@
+"""Puts the questions of a set to systems, one after another, and records what came back and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compllm.bench.evidence.judge import Judge
+from compllm.bench.evidence.metering import Watch, watching
+from compllm.bench.evidence.records import Record, append, read_records
+from compllm.bench.evidence.reply import Cost, Reply
+from compllm.bench.evidence.rows import EvidenceRow
+from compllm.bench.evidence.scores import score
+from compllm.bench.evidence.systems.base import Factory, Setting, System
+from compllm.errors import AggregationError, ConfigError, ExpertError, RoutingError
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is left to do for one system."""
+
+    system: str
+    open: Factory
+    rows: tuple[EvidenceRow, ...]
+
+
+def remaining(rows: Sequence[EvidenceRow], systems: Mapping[str, Factory], out: Path) -> list[Work]:
+    """Return what the file of results does not hold yet.
+
+    Raises:
+        ConfigError: it is not a file of results, or of other questions with the same ids.
+    """
+    done = read_records(out) if out.is_file() and out.stat().st_size else []
+    questions = {row.id: row.question for row in rows}
+    for record in done:
+        if questions.get(record.id, record.question) != record.question:
+            raise ConfigError(f"{out}: holds results of another set ({record.id} asks something else); name a new file")
+    keys = {record.key for record in done}
+    left = [
+        Work(name, factory, tuple(row for row in rows if (name, row.id) not in keys))
+        for name, factory in systems.items()
+    ]
+    return [work for work in left if work.rows]
+
+
+async def run_system(
+    work: Work, setting: Setting, out: Path, judge: Judge | None = None, advance: Callable[[], object] = lambda: None
+) -> None:
+    """Open a system, put its questions to it and append a record for each; what a model fails at is no answer.
+
+    Raises:
+        ConfigError: the system cannot be opened, or the results cannot be written.
+        PlanError: an oracle misses what it needs.
+        ExpertError: the judge failed.
+    """
+    async with work.open(setting) as system:
+        for row in work.rows:
+            append(out, await _asked(work.system, system, row, judge))
+            advance()
+
+
+async def _asked(name: str, system: System, row: EvidenceRow, judge: Judge | None) -> Record:
+    system.meter.reset()
+    async with watching() as watch:
+        try:
+            reply = await system.answer(row)
+        except (ExpertError, AggregationError, RoutingError) as error:
+            reply = Reply("", notes=(str(error),))
+    scores = score(row, reply, await judge.share(row, reply) if judge else None)
+    steps = tuple((step.expert, step.question, step.answer) for step in reply.steps)
+    return Record(
+        name,
+        row.id,
+        row.set,
+        row.question,
+        row.parts,
+        reply.text,
+        scores,
+        _cost(system, reply, watch),
+        steps,
+        reply.notes,
+    )
+
+
+def _cost(system: System, reply: Reply, watch: Watch) -> Cost:
+    meter = system.meter
+    return Cost(
+        meter.calls,
+        meter.prompt_tokens,
+        meter.completion_tokens,
+        meter.load_s,
+        watch.elapsed_s,
+        watch.elapsed_s if reply.ttft_s is None else reply.ttft_s,
+        watch.peak_bytes,
+    )

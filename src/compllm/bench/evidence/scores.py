@@ -1,0 +1,95 @@
+"""How good an answer is, and where on the way something was lost.
+
+Answers are compared as SQuAD does (Rajpurkar et al. 2016), citations such as `[2]` left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
+from compllm.bench.evidence.rows import EvidenceRow
+from compllm.bench.squad import exact_match, normalised, token_f1
+
+_DASH = re.compile(r"[-–—]")
+_CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Shares from 0 to 1; None where the row or the system has nothing to compare.
+
+    - `f1`, `exact`: the answer against the gold parts, one after another.
+    - `contained`: share of the parts that are in the answer, word for word.
+    - `short_f1`: `f1` of the bare answers of the last steps, one after another: what prose around them costs.
+    - `asked`: share of the gold experts that were asked anything. `read`: share of the gold steps whose answer stood in
+      a passage that was read. `answered`: share of the gold steps whose answer is in some sub-answer.
+    - `judged`: share of the parts that a judge finds in the answer.
+    """
+
+    f1: float
+    exact: float
+    contained: float
+    short_f1: float | None
+    asked: float | None
+    read: float | None
+    answered: float | None
+    judged: float | None = None
+
+
+def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores:
+    """Compare a reply with its row."""
+    text = plain(reply.text)
+    gold = _gold(row, text)
+    experts = {step.expert for step in row.plan if step.expert}
+    asked = {step.expert for step in reply.steps}
+    known = [step.answers for step in row.plan if step.answers]
+    looked_up = [step.answers for step in row.plan if step.answers and step.passage]
+    lookups = reply.steps if reply.looked_up else ()
+    return Scores(
+        token_f1(text, gold),
+        float(exact_match(text, gold)),
+        _share([contains(text, part) for part in row.parts]),
+        token_f1(" ".join(reply.final_answers), _gold(row, " ".join(reply.final_answers))) if reply.steps else None,
+        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts], lookups),
+        _share_or_none([_any(reply.passages, answers) for answers in looked_up], lookups),
+        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known], reply.steps),
+        judged,
+    )
+
+
+def plain(text: str) -> str:
+    """Return an answer without its citations."""
+    return _CITATION.sub("", text).strip()
+
+
+def contains(text: str, answers: Sequence[str]) -> bool:
+    """Whether one of the answers is in the text, word for word once both are normalised."""
+    said = f" {_words(text)} "
+    return any(f" {_words(answer)} " in said for answer in answers)
+
+
+def _words(text: str) -> str:
+    """Return a text normalised, with the ends of ranges such as "1185–1226" as words of their own."""
+    return normalised(_DASH.sub(" ", text))
+
+
+def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
+    return any(contains(text, answers) for text in said)
+
+
+def _gold(row: EvidenceRow, text: str) -> list[str]:
+    """Return the gold answers to compare with: of several parts, each by the alias that the text uses."""
+    if len(row.parts) == 1:
+        return list(row.parts[0])
+    return [" ".join(next((alias for alias in part if contains(text, (alias,))), part[0]) for part in row.parts)]
+
+
+def _share(found: Sequence[bool]) -> float:
+    return sum(found) / len(found)
+
+
+def _share_or_none(found: Sequence[bool], steps: Sequence[StepReply]) -> float | None:
+    return _share(found) if found and steps else None

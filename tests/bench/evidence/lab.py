@@ -1,0 +1,58 @@
+"""A clinic of fakes for the systems: two fields, a general expert, and a question for both fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compllm.bench.evidence.rows import EvidenceRow, GoldStep
+from compllm.bench.evidence.team import BenchTeam
+from compllm.config import Settings, TeamFile, load_team
+from compllm.experts.fake import FakeExpert
+from tests.router.encoders import WordEncoder
+
+FILE = """
+name: clinic
+models:
+  one: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m, slots: 3}
+  two: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}
+experts:
+  heart: {model: one, description: An expert in heart who answers questions about heart and pulse.}
+  glands: {model: two, description: An expert in glands who answers questions about glands and insulin.}
+  general: {model: one}
+router: {mode: tag, threshold: 0.5, fallback: general}
+"""
+PULSE, INSULIN = "What is the heart pulse?", "What is insulin of glands?"
+ROW = EvidenceRow(
+    "p-1",
+    "P",
+    f"{PULSE} {INSULIN}",
+    (("70", "seventy"), ("a hormone",)),
+    (
+        GoldStep(1, PULSE, "heart", expert="heart", answers=("70", "seventy"), passage="h-1"),
+        GoldStep(2, INSULIN, "glands", expert="glands", answers=("a hormone",), passage="g-1"),
+    ),
+)
+BRIDGE = EvidenceRow(
+    "d-1",
+    "D",
+    "What does the organ that has a pulse make?",
+    (("warmth",),),
+    (
+        GoldStep(1, "Which organ has a pulse?", "heart", expert="heart", answers=("heart",)),
+        GoldStep(2, "What does #1 make?", "glands", (1,), "glands", ("warmth",)),
+    ),
+)
+
+
+def clinic(folder: Path, text: str = FILE) -> TeamFile:
+    """Write a team file and read it."""
+    path = folder / "compllm.yaml"
+    path.write_text(text)
+    return load_team(path)
+
+
+def bench_team(folder: Path, **fakes: FakeExpert) -> BenchTeam:
+    """Return a team of fakes, to be opened, whose encoder counts words."""
+    backends = {"one": FakeExpert(), "two": FakeExpert(), **fakes}
+    settings = Settings(folder / "cache", folder / "data")
+    return BenchTeam(clinic(folder), settings, backends=backends, encoder=WordEncoder())

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from compllm.bench.evidence.judge import Judge
+from compllm.bench.evidence.metering import Meter
+from compllm.bench.evidence.records import read_records
+from compllm.bench.evidence.reply import Reply
+from compllm.bench.evidence.rows import EvidenceRow
+from compllm.bench.evidence.run import remaining, run_system
+from compllm.bench.evidence.systems.base import Factory, Setting, System
+from compllm.config import Settings
+from compllm.errors import ConfigError, ExpertResponseError, PlanError
+from compllm.experts.fake import FakeExpert
+from tests.bench.evidence.lab import ROW, clinic
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Said:
+    """A system that says what it is told to, or raises it."""
+
+    replies: dict[str, Reply | Exception]
+    meter: Meter = field(default_factory=Meter)
+
+    async def answer(self, row: EvidenceRow) -> Reply:
+        self.meter.calls += 1
+        reply = self.replies[row.id]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+def factory(replies: dict[str, Reply | Exception]) -> Factory:
+    @asynccontextmanager
+    async def opened(setting: Setting) -> AsyncIterator[System]:
+        yield Said(replies)
+
+    return opened
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(clinic(tmp_path), Settings(tmp_path, tmp_path))
+
+
+ROWS = [replace(ROW, id=f"p-{n}") for n in range(3)]
+
+
+async def test_every_question_leaves_a_record_and_none_is_asked_twice(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({row.id: Reply("70, a hormone") for row in ROWS})}
+    (work,) = remaining(ROWS[:2], systems, out)
+    await run_system(work, setting, out)
+    (work,) = remaining(ROWS, systems, out)
+    assert [row.id for row in work.rows] == ["p-2"]
+    await run_system(work, setting, out)
+    records = read_records(out)
+    assert [record.key for record in records] == [("a", row.id) for row in ROWS]
+    assert all(record.scores.f1 == 1.0 and record.cost.calls == 1 for record in records)
+    assert all(record.cost.latency_s >= 0 and record.cost.peak_bytes > 0 for record in records)
+    assert remaining(ROWS, systems, out) == []
+
+
+async def test_a_failing_model_is_no_answer(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": ExpertResponseError("broken")})}
+    await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
+    (record,) = read_records(out)
+    assert (record.answer, record.scores.f1, record.notes) == ("", 0.0, ("broken",))
+
+
+async def test_an_oracle_that_misses_something_ends_the_bench(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": PlanError("no plan")})}
+    with pytest.RaisesGroup(PlanError, allow_unwrapped=True, flatten_subgroups=True):
+        await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
+
+
+def test_results_of_another_set_are_not_mixed_in(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    out.write_text('{"system": "a"}\n')
+    with pytest.raises(ConfigError, match=r"results\.jsonl:1: not a result"):
+        remaining(ROWS, {}, out)
+
+
+async def test_the_same_ids_with_other_questions_are_refused(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": Reply("70")})}
+    await run_system(remaining(ROWS[:1], systems, out)[0], setting, out)
+    with pytest.raises(ConfigError, match="another set"):
+        remaining([replace(ROWS[0], question="Else?")], systems, out)
+
+
+@pytest.mark.parametrize(("said", "share"), [("1, 2", 1.0), ("2", 0.5), ("None.", 0.0), ("1 and 7", 0.5)])
+async def test_a_judge_counts_the_facts(said: str, share: float) -> None:
+    fake = FakeExpert(lambda asked: said)
+    assert await Judge(fake).share(ROW, Reply("It is 70.")) == share
+    assert "1. 70 / seventy\n2. a hormone" in fake.calls[0].messages[-1].content
+    assert await Judge(fake).share(ROW, Reply("")) == 0.0
+
+
+async def test_a_judge_that_gives_no_grade_is_an_error() -> None:
+    with pytest.raises(ExpertResponseError, match="no grade"):
+        await Judge(FakeExpert(lambda asked: "Well done!")).share(ROW, Reply("70"))

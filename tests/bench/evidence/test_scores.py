@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
+from compllm.bench.evidence.scores import contains, plain, score
+from tests.bench.evidence.lab import BRIDGE, ROW
+
+HEART = StepReply("q", "heart", "about seventy", is_last=True, passages=("The pulse is 70.",))
+GLANDS = StepReply("q", "glands", "a hormone", is_last=True)
+
+
+def test_citations_do_not_count() -> None:
+    assert plain("Seventy [1]. A hormone [2, 3].") == "Seventy. A hormone."
+
+
+def test_words_are_matched_whole() -> None:
+    assert contains("It is 70.", ("70",))
+    assert not contains("It is 170.", ("70",))
+    assert contains("From 1185–1226.", ("1185",))
+    assert contains("Oxygen-18", ("oxygen 18",))
+
+
+def test_a_right_answer_scores_by_the_alias_that_it_uses() -> None:
+    scores = score(ROW, Reply("Seventy [1]. A hormone [2].", (HEART, GLANDS)))
+    assert (scores.f1, scores.exact, scores.contained) == (1.0, 1.0, 1.0)
+    assert scores.short_f1 == pytest.approx(0.8)
+
+
+def test_the_funnel_says_where_an_answer_is_lost() -> None:
+    scores = score(ROW, Reply("A hormone.", (HEART, GLANDS)))
+    assert (scores.asked, scores.read, scores.answered, scores.contained) == (1.0, 0.5, 1.0, 0.5)
+    assert score(ROW, Reply("", (HEART,))).asked == 0.5
+
+
+def test_whoever_has_all_documents_is_every_expert() -> None:
+    assert score(ROW, Reply("70", (replace(HEART, expert=EVERYTHING),))).asked == 1.0
+
+
+def test_what_was_not_tried_is_not_scored() -> None:
+    given = score(ROW, Reply("70", (HEART, GLANDS), looked_up=False))
+    assert (given.asked, given.read, given.answered) == (None, None, 1.0)
+    none = score(replace(ROW, plan=()), Reply("70"))
+    assert (none.short_f1, none.asked, none.answered) == (None, None, None)
+
+
+def test_only_the_last_answer_of_a_bridge_counts() -> None:
+    steps = (StepReply("q", "heart", "heart", is_last=False), StepReply("q", "glands", "warmth", is_last=True))
+    scores = score(BRIDGE, Reply("The heart makes warmth.", steps))
+    assert (scores.short_f1, scores.exact) == (1.0, 0.0)

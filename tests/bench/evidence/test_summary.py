@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from compllm.bench.evidence.records import Record, append, read_records
+from compllm.bench.evidence.reply import Cost, Reply, StepReply
+from compllm.bench.evidence.report import write_report
+from compllm.bench.evidence.scores import score
+from compllm.bench.evidence.summary import compare, summaries
+from compllm.errors import ConfigError
+from tests.bench.evidence.lab import BRIDGE, ROW
+
+COST = Cost(2, 100, 10, 0.5, 4.0, 1.0, 300 * 2**20)
+STEPS = (StepReply("q", "heart", "70", is_last=True),)
+
+
+def record(system: str, number: int, text: str, latency_s: float = 4.0) -> Record:
+    row, cost = replace(ROW, id=f"p-{number}"), replace(COST, latency_s=latency_s)
+    return Record(system, row.id, row.set, row.question, row.parts, text, score(row, Reply(text, STEPS)), cost)
+
+
+GOOD = [record("good", n, "70, a hormone") for n in range(8)]
+BAD = [record("bad", n, "", 8.0) for n in range(8)]
+
+
+def test_figures_stand_by_system_and_set() -> None:
+    other = replace(GOOD[0], id="d-1", set="D")
+    rows = summaries([*GOOD, *BAD, other])
+    assert [(row["set"], row["system"], row["questions"]) for row in rows] == [
+        ("D", "good", 1), ("P", "good", 8), ("P", "bad", 8), ("All", "good", 9), ("All", "bad", 8)
+    ]  # fmt: skip
+    assert (rows[1]["f1"], rows[1]["f1_low"], rows[2]["f1_high"], rows[1]["asked"]) == (1.0, 1.0, 0.0, 0.5)
+    assert (rows[1]["calls"], rows[1]["latency_s_p50"], rows[1]["load_s"], rows[1]["peak_mib"]) == (2.0, 4.0, 4.0, 300)
+    assert "judged" not in rows[1]
+
+
+def test_a_comparison_is_paired() -> None:
+    found = compare([*GOOD, replace(GOOD[0], id="else")], BAD)
+    assert (found.first, found.second, found.questions, found.latency_ratio) == ("good", "bad", 8, 2.0)
+    assert found.differences["f1"].interval.mean == 1.0
+    assert found.differences["f1"].p_value < 0.05
+    assert "judged" not in found.differences
+    with pytest.raises(ConfigError, match="no question in common"):
+        compare(GOOD[:1], BAD[1:])
+
+
+def test_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    path, other = tmp_path / "r.jsonl", replace(BAD[0], set=BRIDGE.set, steps=(("heart", "q", "a"),), notes=("n",))
+    append(path, GOOD[0])
+    append(path, other)
+    assert read_records(path) == [GOOD[0], other]
+    with pytest.raises(ConfigError, match="cannot be written"):
+        append(tmp_path / "none" / "r.jsonl", other)
+
+
+def test_a_report_needs_nothing_from_outside(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, [*GOOD, replace(BAD[0], answer="<script>alert(1)</script>", notes=("late",))], "A <title>")
+    page = path.read_text()
+    assert page.count("<svg") == 3
+    assert "A &lt;title&gt;" in page
+    assert "<script" not in page
+    assert "late" in page
+    assert not re.search(r"(?:src|href)=[\"']?https?:", page)
+    assert "sign-flip" in page
+    write_report(path, [*GOOD, replace(BAD[0], answer="<script>alert(1)</script>", notes=("late",))], "A <title>")
+    assert path.read_text() == page
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_report(tmp_path / "none" / "r.html", GOOD, "t")
