@@ -73,9 +73,29 @@ def test_the_curve_between_counts_that_were_seen_lies_between_them() -> None:
 
 
 def test_computing_neighbours_teach_the_co_run_factor() -> None:
-    estimates = learned((answer(1.5), ALONE), (answer(3.0), Company(1.0, 2.0)))
+    estimates = learned((answer(1.5), ALONE), (answer(2.5), Company(1.0, 2.0)))
     assert estimates.corun("cpu", 2) == pytest.approx(0.5)
     assert estimates.throughput("m").decode.by_count == {1: pytest.approx(41.0)}
+
+
+def test_a_prompt_from_the_cache_does_not_make_neighbours_look_bad() -> None:
+    cached = answer(1.01, ttft_s=0.01)
+    assert learned((cached, ALONE), (answer(2.5), Company(1.0, 2.0))).corun("cpu", 2) == pytest.approx(0.5)
+
+
+def test_a_batch_beside_neighbours_is_held_against_a_batch_alone_and_an_assumed_curve_is_not_trusted() -> None:
+    in_eight = Company(8.0, 2.0)
+    assert learned((answer(1.5), ALONE), (answer(90.0), in_eight)).corun("cpu", 2) == pytest.approx(0.5)
+    assert learned((answer(1.5), ALONE), (answer(2.0), in_eight)).corun("cpu", 2) == pytest.approx(2 / 3)
+    estimates = learned((answer(1.5), ALONE), (answer(4.5), IN_FOUR), (answer(8.5), in_eight))
+    assert estimates.corun("cpu", 2) == pytest.approx(0.5)
+
+
+def test_a_new_expert_is_expected_to_be_as_fast_as_its_model() -> None:
+    estimates = learned((answer(1.5), ALONE))
+    assert estimates.duration_s("new", "m") == pytest.approx(64 / 200 + 32 / 41)
+    assert estimates.duration_s("new", "other") == DEFAULT_DURATION_S
+    assert estimates.duration_s("e", "m") == 1.5
 
 
 def test_a_company_that_changed_all_the_time_teaches_no_curve() -> None:

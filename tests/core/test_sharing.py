@@ -123,3 +123,18 @@ def test_models_that_disturb_each_other_take_turns() -> None:
     bench.loaded("a")
     assert bench.loaded("b") == []
     assert bench.done(1, run="a") == [run(1, "b", of="b")]
+
+
+def test_a_replica_is_started_beside_another_for_all_that_waits_for_it() -> None:
+    """One request beside a full batch would cost more than it brings; a batch of its own does not."""
+    curve = (1.0, 2.0, 3.0)
+    models = [Model(name, 4, slots=3, devices=("cpu",), curve=curve) for name in "ab"]
+    for waiting, started in ((1, 0), (3, 3)):
+        bench = Bench(*models, cores=4)
+        bench.scheduler.estimates.restore({"corun": {"cpu": [2, 0.55]}})
+        for node in (1, 2, 3):
+            bench.add(node, "a", run="a")
+        for node in range(1, waiting + 1):
+            bench.add(node, "b", run="b")
+        bench.loaded("a")
+        assert len(bench.loaded("b")) == started

@@ -92,7 +92,8 @@ class Dispatch:
         """Return by how much one more request on the replica raises what its device gets done.
 
         In requests served as if alone: filling a batch brings what the model's curve says and never harms, one more
-        computing replica what the device's co-run factor leaves, less what it takes from the others.
+        computing replica what the device's co-run factor leaves for all that waits for it, less what it takes from the
+        others.
         """
         in_flight = len(replica.leases)
         own = max(0.0, self._speedup(replica, in_flight + 1) - self._speedup(replica, in_flight))
@@ -105,6 +106,8 @@ class Dispatch:
         if before == after:
             return after * own
         done = sum(self._speedup(r, len(r.leases)) for r in others) + self._speedup(replica, in_flight)
+        if not in_flight:
+            own = self._speedup(replica, min(replica.free_slots, self._queue.count(replica.model.name)))
         return after * (done + own) - before * done
 
     def _speedup(self, replica: Replica, in_flight: int) -> float:

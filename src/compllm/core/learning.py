@@ -19,17 +19,27 @@ DEFAULT_TOKENS = 64.0
 DEFAULT_TOKENS_PER_S = 20.0
 # Prompts are read in parallel and so cost less than what is written token by token (Sheng et al. 2024).
 _PROMPT_WEIGHT, _COMPLETION_WEIGHT = 1.0, 2.0
+# Read and written by an expert that has not answered yet.
+_TYPICAL_TOKENS = (64.0, 32.0)
 _REMEMBERED = 32
 _STEP = 0.25
 _LARGEST_JUMP = 3.0
 # A measurement counts as taken alone, or in steady company, if the average is this close to a whole number.
 _STEADY = 0.3
 _SHORTEST_S = 1e-6
+# From so many requests at once on, what a batch does alone may be taken from one of another size.
+_LEAST_BATCH = 2
 
 
 def virtual_tokens(answer: SubAnswer) -> float:
     """Return what an answer costs its user."""
     return _PROMPT_WEIGHT * answer.prompt_tokens + _COMPLETION_WEIGHT * answer.completion_tokens
+
+
+def writing_rate(answer: SubAnswer) -> float | None:
+    """Return the tokens per second at which an answer was written; None where there is too little to tell."""
+    writing_s = answer.elapsed_s - answer.ttft_s
+    return answer.completion_tokens / writing_s if answer.completion_tokens > 1 and writing_s > _SHORTEST_S else None
 
 
 @dataclass(slots=True)
@@ -71,9 +81,8 @@ class Throughput:
         """Take note of an answer that was written beside `in_flight - 1` others."""
         if answer.prompt_tokens and answer.ttft_s > _SHORTEST_S:
             self.prefill.learn(in_flight, answer.prompt_tokens / answer.ttft_s)
-        writing_s = answer.elapsed_s - answer.ttft_s
-        if answer.completion_tokens > 1 and writing_s > _SHORTEST_S:
-            self.decode.learn(in_flight, answer.completion_tokens / writing_s)
+        if (rate := writing_rate(answer)) is not None:
+            self.decode.learn(in_flight, rate)
 
     def predict_s(self, prompt_tokens: float, completion_tokens: float, in_flight: int) -> float | None:
         """Return the seconds of one answer; None while nothing was seen."""
@@ -113,9 +122,13 @@ class Estimates:
         self._throughput: dict[str, Throughput] = {}
         self._corun: dict[str, Rates] = {}
 
-    def duration_s(self, expert: str) -> float:
-        """Return what an answer of the expert takes as a rule."""
-        return median(self._durations_s[expert]) if expert in self._durations_s else DEFAULT_DURATION_S
+    def duration_s(self, expert: str, model: str = "") -> float:
+        """Return what an answer of the expert takes as a rule; of a new one, what its model's speed lets expect."""
+        if expert in self._durations_s:
+            return median(self._durations_s[expert])
+        known = self._throughput.get(model)
+        guess_s = known.predict_s(*_TYPICAL_TOKENS, in_flight=1) if known is not None else None
+        return DEFAULT_DURATION_S if guess_s is None else guess_s
 
     def shortest_s(self, expert: str) -> float:
         """Return the least that an answer of the expert took lately; 0 while nothing is known."""
@@ -146,7 +159,7 @@ class Estimates:
         if computing == 1:
             self.throughput(model).learn(answer, in_flight)
         else:
-            self._learn_corun(model, device, answer, in_flight / self.speedup(model, in_flight, curve), computing)
+            self._learn_corun(model, device, answer, in_flight, computing, curve)
 
     def speedup(self, model: str, in_flight: int, curve: tuple[float, ...] = ()) -> float:
         """Return what this many requests get done on a replica, relative to one: at most `in_flight`.
@@ -186,10 +199,24 @@ class Estimates:
         for device, values in dumped.get("corun", {}).items():
             self._corun[device] = Rates(_counts(values))
 
-    def _learn_corun(self, model: str, device: str, answer: SubAnswer, slowdown: float, computing: int) -> None:
-        alone_s = self.throughput(model).predict_s(answer.prompt_tokens, answer.completion_tokens, 1)
-        if alone_s is not None and answer.elapsed_s > _SHORTEST_S:
-            self._corun.setdefault(device, Rates()).learn(computing, slowdown * alone_s / answer.elapsed_s)
+    def _learn_corun(
+        self, model: str, device: str, answer: SubAnswer, in_flight: int, computing: int, curve: tuple[float, ...]
+    ) -> None:
+        """Compare how fast an answer was written with what such a batch writes alone.
+
+        Reading is left out: a prompt that the model has in its cache is read in no time. A batch that was never seen
+        alone is held against the model's own curve, which may promise too much: so far, replicas side by side are not
+        taken to get less done than one after another.
+        """
+        alone, rate = self.throughput(model).decode, writing_rate(answer)
+        if rate is None or 1 not in alone.by_count:
+            return
+        is_measured = max(alone.by_count) >= min(in_flight, _LEAST_BATCH)
+        expected = alone.at(in_flight) if is_measured else None
+        if expected is None:
+            expected = alone.by_count[1] * self.speedup(model, in_flight, curve) / in_flight
+        share = rate / expected
+        self._corun.setdefault(device, Rates()).learn(computing, share if is_measured else max(share, 1 / computing))
 
 
 def _pairs(rates: Rates) -> list[float]:

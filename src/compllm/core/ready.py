@@ -72,6 +72,10 @@ class ReadyQueue:
         """Whether a ready node asks for the model."""
         return model in self._count
 
+    def count(self, model: str) -> int:
+        """Return how many ready nodes ask for the model."""
+        return self._count.get(model, 0)
+
     def waited_until_s(self, model: str, wait_s: float) -> float:
         """Return when the waits of the model's ready nodes, as they are now, will add up to `wait_s`."""
         return (self._since_s[model] + wait_s) / self._count[model]

@@ -184,7 +184,7 @@ class Scheduler:
     def _duration_s(self, event: ev.NodeAdded | ev.NodeRouted) -> float:
         if event.duration_s is not None or not event.assignment.candidates:
             return event.duration_s or 0.0
-        return self.estimates.duration_s(event.assignment.candidates[0].expert)
+        return self.estimates.duration_s(event.assignment.candidates[0].expert, event.assignment.candidates[0].model)
 
     def _node_routed(self, event: ev.NodeRouted) -> None:
         node = self.graph.find(event.run, event.node)
