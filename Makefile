@@ -12,7 +12,7 @@ ask: $(VENV)/.embedded
 	@$(BIN)/compllm ask "$$Q"
 export Q
 
-# The team behind an OpenAI-compatible endpoint, with its page: http://127.0.0.1:8000
+# The team behind an OpenAI-compatible endpoint, with its page: http://127.0.0.1:8321
 serve: $(VENV)/.serve
 	@$(BIN)/compllm serve
 

@@ -84,6 +84,20 @@ def test_without_the_extras_the_starter_team_says_what_to_install(tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [(["serve", "--port", "0"], "fastapi", "serve"), (["mcp"], "mcp.server.mcpserver", "mcp")],
+)
+def test_without_the_extras_of_a_server_it_says_what_to_install(
+    tmp_path: Path, command: list[str], package: str, extra: str
+) -> None:
+    hidden = f"import sys\nsys.modules[{package!r}] = None\n"
+    done = python(f"{hidden}from compllm.cli.main import app\napp({command!r})", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"pip install 'compllm[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_asking_without_a_context_raises_the_error_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPLLM_DATA_DIR", str(tmp_path))
     team = tmp_path / "compllm.yaml"

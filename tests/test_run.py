@@ -347,6 +347,16 @@ async def test_a_cancelled_run_ends_soon_and_says_why(when: str) -> None:
     assert fake.open_streams == 0
 
 
+async def test_a_run_that_is_cancelled_before_it_has_begun_ends_and_harms_nobody() -> None:
+    async with lab({"a": FakeExpert()}) as team:
+        run = team.start("1. x")
+        run.open()
+        run.cancel("changed my mind")
+        events = [event async for event in told(run)]
+        assert answer_of(await team.ask("1. y")) == "y"
+    assert events[-1] == ev.RunFailed(run.id, "cancelled: changed my mind")
+
+
 async def test_cancelling_a_run_that_is_over_changes_nothing() -> None:
     async with lab({"a": FakeExpert()}) as team:
         run = team.start("1. x")

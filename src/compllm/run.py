@@ -96,6 +96,7 @@ class Run:
     _is_closed: bool = False
     _unrecorded: bool = False
     _has_reader: bool = True
+    _has_begun: bool = False
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _finished: anyio.Event | None = None
 
@@ -124,6 +125,7 @@ class Run:
 
     async def live(self) -> None:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
+        self._has_begun = True
         deadline_s = anyio.current_time() + self.stages.deadline_s
         with self._send:
             self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
@@ -158,6 +160,8 @@ class Run:
     def cancel(self, reason: str) -> None:
         """Stop everything that is under way for this run; its nodes end as cancelled."""
         self._cancelled = self._cancelled or reason
+        if not self._has_begun:
+            return  # `live` heeds it when it begins
         if self.stages.executor.is_open(self.id):
             self.stages.executor.dispatch(ev.RunCancelled(self.id, reason))
         else:

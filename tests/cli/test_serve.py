@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -52,22 +51,6 @@ def test_other_machines_are_let_in_with_keys_alone(invoke: Invoke, serve: Serve)
         result = invoke("serve", "--host", "0.0.0.0", "--port", "0")
     assert result.exit_code == 2
     assert "compllm keys new NAME" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "package", "extra"),
-    [(["serve", "--port", "0"], "fastapi", "serve"), (["mcp"], "mcp.server.mcpserver", "mcp")],
-)
-def test_a_package_that_is_not_there_is_named(
-    invoke: Invoke, serve: Serve, monkeypatch: pytest.MonkeyPatch, arguments: list[str], package: str, extra: str
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("compllm.serve")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, package, None)
-    with serve(good("yes")):
-        result = invoke(*arguments)
-    assert result.exit_code == 2
-    assert f"compllm[{extra}]" in result.stderr
 
 
 def test_a_broken_team_file_is_said_before_anything_starts(invoke: Invoke, folder: Path) -> None:

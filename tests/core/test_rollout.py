@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compllm.core import rollout
 from compllm.core.rollout import Capacity, Pass, Residency, Situation, Step, plan_ahead
 
 CPU = Capacity(10, 2)
@@ -44,6 +47,25 @@ def test_the_search_finds_that_one_swap_is_better_than_two() -> None:
     best = plan_ahead(now, 60)
     assert best.cost_s <= first.cost_s
     assert best.cost_s == 12.0
+
+
+def test_the_search_ends_once_no_order_could_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[Situation] = []
+
+    class Counted(Pass):
+        def __init__(self, now: Situation, urgency_s: Sequence[float]) -> None:
+            passes.append(now)
+            super().__init__(now, urgency_s)
+
+    monkeypatch.setattr(rollout, "Pass", Counted)
+    resident = Residency(4, 9.0, 4, 1, (0,), home=0)
+    steps = (Step(0, 2.0, ()), Step(0, 3.0, ()), Step(0, 1.0, (0, 1)))
+    outlook = plan_ahead(Situation(steps, (resident,), (Capacity(6, 2),)), 60)
+    assert (outlook.cost_s, len(passes)) == (4.0, 1)
+    passes.clear()
+    slow_start = Situation(steps, (resident,), (Capacity(6, 2), Capacity(6, 2, 2.0)))
+    assert plan_ahead(slow_start, 60).cost_s == 4.0
+    assert len(passes) == 60  # on the other device it might be done in half the time
 
 
 def situations(seed: int) -> Situation:

@@ -25,6 +25,8 @@ SPLIT = {
     "What is DNA, what is RNA, and what is a protein?": ["What is DNA?", "What is RNA?", "What is a protein?"],
     "What's DNA, and what's RNA?": ["What's DNA?", "What's RNA?"],
     "1. What is DNA? 2. Who wrote Hamlet?": ["What is DNA?", "Who wrote Hamlet?"],
+    "For a quiz I need two answers. What is DNA? And who wrote Hamlet?": ["What is DNA?", "Who wrote Hamlet?"],
+    "Two questions: what is DNA, and what is RNA?": ["What is DNA?", "What is RNA?"],
     "Answer these:\n1) What is DNA?\n2) Who wrote Hamlet?": ["What is DNA?", "Who wrote Hamlet?"],
     "- What is DNA?\n- Who wrote Hamlet?": ["What is DNA?", "Who wrote Hamlet?"],
     "How many people live in Paris, and how many people live in London?": [

@@ -180,6 +180,20 @@ async def test_an_adapter_is_asked_once_only() -> None:
     assert len(model.calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "steps"),
+    [
+        ("Two questions. What is DNA? And who wrote Hamlet?", ["What is DNA?", "Who wrote Hamlet?"]),
+        ("What is DNA? And what is it for?", ["What is DNA? And what is it for?"]),
+        ("What is DNA, and who wrote Hamlet?", ["What is DNA, and who wrote Hamlet?"]),  # the model may know better
+    ],
+)
+async def test_questions_side_by_side_are_not_kept_whole(question: str, steps: list[str]) -> None:
+    made, notes = await plan(WrittenPlans(f"1. [science] {question}\n"), question, adapter="planner")
+    assert [step.text for step in made] == steps
+    assert len(notes) == (len(steps) > 1)
+
+
 async def test_steps_that_stand_come_before_the_whole_question() -> None:
     steps, _ = await plan(WrittenPlans("1. x\nhm\n", "hm"), "Why?")
     assert [(step.text, step.parents) for step in steps] == [("x", ()), ("Why?", (1,))]

@@ -79,12 +79,14 @@ class Situation:
 def plan_ahead(now: Situation, tries: int, seed: int = 0) -> Outlook:
     """Return the best of `tries` passes, at least one; the cost is the sum over runs of when their last step ends.
 
-    Deterministic in its arguments. O(tries * steps * (log steps + models)).
+    No more are made once none could be better. Deterministic in its arguments. O(tries * steps * (log steps + models)).
     """
     dice = random.Random(seed)  # noqa: S311 - sampling, not secrets
     rules = _rules(now)
-    best = Pass(now, rules[0]).outlook()
+    best, least_s = Pass(now, rules[0]).outlook(), _least_cost_s(now)
     for number in range(1, tries):
+        if best.cost_s <= least_s + _LEAST_BETTER_S:
+            break
         urgency_s = rules[number] if number < len(rules) else _changed(now, best, dice, number)
         outlook = Pass(now, urgency_s).outlook()
         if outlook.cost_s < best.cost_s - _LEAST_BETTER_S:
@@ -101,6 +103,14 @@ def _rules(now: Situation) -> list[list[float]]:
     with_work_s = [tail_s + work_s[step.model] for tail_s, step in zip(tails_s, now.steps, strict=True)]
     against_s = [tail_s - work_s[step.model] for tail_s, step in zip(tails_s, now.steps, strict=True)]
     return [tails_s, switching_s, with_work_s, against_s]
+
+
+def _least_cost_s(now: Situation) -> float:
+    """Return what no order can beat: the sum over runs of their longest path, without loads, on the fastest device."""
+    longest_s: dict[int, float] = {}
+    for step, tail_s in zip(now.steps, _tails_s(now, load_share=0.0), strict=True):
+        longest_s[step.run] = max(longest_s.get(step.run, 0.0), tail_s)
+    return sum(longest_s.values()) / max([1.0, *(device.speed for device in now.devices)])
 
 
 def _tails_s(now: Situation, load_share: float) -> list[float]:

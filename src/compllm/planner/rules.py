@@ -37,6 +37,8 @@ _NEXT_SENTENCE = re.compile(rf"(?<=[?;])\s+(?={_ALSO}*{_ASKS})", re.IGNORECASE)
 _JOIN = re.compile(rf"\s*[,;]?\s+(?:and|plus)\s+(?:also\s+)?(?={_ASKS})|\s*[,;]\s+(?={_ASKS})", re.IGNORECASE)
 _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
+# "For a quiz I need two answers." says only that questions follow.
+_PREAMBLE = re.compile(r"^[^.?!:]*\b(?:answers|questions|things|facts)\b[^.?!:]*[.!:]\s+", re.IGNORECASE)
 _NOUNS = (
     r"(?:author|writer|poet|composer|painter|artist|king|queen|emperor|president|man|woman|person|city|country|river|"
     r"mountain|book|novel|play|poem|film|song|painting|war|battle|event|year|company|disease|drug|law|word|result|answer)"
@@ -73,7 +75,8 @@ def split_question(question: str) -> list[str]:
     A split is taken back when a later part points at an earlier one ("... and when did he die?") or something is said
     beside the questions ("... I am diabetic."), because the parts could not be answered apart.
     """
-    parts = [_tidy(part) for part in _split_list(question.strip()) or _split_sentences(" ".join(question.split()))]
+    asked = _PREAMBLE.sub("", question.strip())
+    parts = [_tidy(part) for part in _split_list(asked) or _split_sentences(" ".join(asked.split()))]
     if not 2 <= len(parts) <= MAX_STEPS or _belong_together(parts):
         return [" ".join(question.split())]
     return parts

@@ -72,7 +72,7 @@ class ModelPlanner:
         """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
 
         If steps stand already, the whole question follows them instead. A step that repeats the question, or another
-        step, ends the plan: a small model may not find an end by itself.
+        step, ends the plan: a small model may not find an end by itself. Questions side by side are not kept whole.
         """
         steps: list[SubQuery] = []
         problem = ""
@@ -83,10 +83,12 @@ class ModelPlanner:
                         if _repeats(step, steps):
                             yield Note("the model's plan repeated itself and was ended there")
                             return
+                        if _bare(step.display) == _bare(question):
+                            for piece in _kept_whole(question, step, steps):
+                                yield piece
+                            return
                         steps.append(step)
                         yield step
-                        if _bare(step.display) == _bare(question):
-                            return
                 return
             except PlanParseError as error:
                 problem = str(error)
@@ -143,6 +145,16 @@ def _repeats(step: SubQuery, steps: Sequence[SubQuery]) -> bool:
 
 def _bare(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(" ?.!")
+
+
+def _kept_whole(question: str, step: SubQuery, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
+    """Yield the step that is the whole question, or its parts if several questions stand side by side in it."""
+    parts = split_question(question) if question.count("?") > 1 and not steps else []
+    if len(parts) > 1:
+        yield Note("the model kept several questions whole; the rules split them")
+        yield from (SubQuery.literal(number, part) for number, part in enumerate(parts, start=1))
+    else:
+        yield step
 
 
 def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -28,6 +29,7 @@ _DURATION_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _SCORES = tuple(tenth / 10 for tenth in range(1, 11))
 _CHAT = ("gen_ai_request_model",)
+_TOKEN = ("gen_ai_token_type",)
 
 
 @dataclass(slots=True)
@@ -46,67 +48,34 @@ class Metrics:
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
         self._open: dict[str, _Open] = {}
-        self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        self._runs = Histogram(
-            "compllm_run_seconds", "Runs by how they ended.", ("outcome",), buckets=_DURATION_S, registry=registry
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        counter = partial(Counter, registry=self._registry)
+        asked, model = "From a sub-query's request to ", ("model",)
+        self._runs = histogram("compllm_run_seconds", "Runs by how they ended.", ("outcome",), buckets=_DURATION_S)
+        self._run_first_token = histogram(
+            "compllm_run_first_token_seconds", "From the question to its answer's first piece.", buckets=_FIRST_TOKEN_S
         )
-        self._run_first_token = Histogram(
-            "compllm_run_first_token_seconds",
-            "From the question to the first piece of its answer.",
-            buckets=_FIRST_TOKEN_S,
-            registry=registry,
+        self._run_tokens = counter("compllm_run_tokens", "Tokens of all calls of completed runs.", _TOKEN)
+        self._first_token = histogram(
+            "gen_ai_server_time_to_first_token_seconds", f"{asked}the first token.", _CHAT, buckets=_FIRST_TOKEN_S
         )
-        self._run_tokens = Counter(
-            "compllm_run_tokens", "Tokens of all calls of completed runs.", ("gen_ai_token_type",), registry=registry
+        self._per_token = histogram(
+            "gen_ai_server_time_per_output_token_seconds", "For each token after it.", _CHAT, buckets=_PER_TOKEN_S
         )
-        self._first_token = Histogram(
-            "gen_ai_server_time_to_first_token_seconds",
-            "From a sub-query's request to the first token.",
-            _CHAT,
-            buckets=_FIRST_TOKEN_S,
-            registry=registry,
+        self._duration = histogram(
+            "gen_ai_server_request_duration_seconds", f"{asked}the last token.", _CHAT, buckets=_DURATION_S
         )
-        self._per_token = Histogram(
-            "gen_ai_server_time_per_output_token_seconds",
-            "Seconds for each token after the first.",
-            _CHAT,
-            buckets=_PER_TOKEN_S,
-            registry=registry,
-        )
-        self._duration = Histogram(
-            "gen_ai_server_request_duration_seconds",
-            "From a sub-query's request to its last token.",
-            _CHAT,
-            buckets=_DURATION_S,
-            registry=registry,
-        )
-        self._usage = Histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of a sub-query.",
-            (*_CHAT, "gen_ai_token_type"),
-            buckets=_TOKENS,
-            registry=registry,
-        )
-        self._failures = Counter("compllm_node_failures", "Attempts that failed.", ("expert",), registry=registry)
-        self._scores = Histogram(
-            "compllm_similarity", "Score of the expert that was chosen.", ("mode",), buckets=_SCORES, registry=registry
-        )
-        self._fallbacks = Counter(
-            "compllm_fallbacks",
-            "Sub-queries that a fallback got, by why: nobody's score was high enough, or the expert failed.",
-            ("reason",),
-            registry=registry,
-        )
-        self._gaps = Counter("compllm_gaps", "Sub-queries without an answer, by why.", ("reason",), registry=registry)
-        self._loads = Histogram(
-            "compllm_model_load_seconds", "Loads of models.", ("model",), buckets=_DURATION_S, registry=registry
-        )
-        self._load_failures = Counter(
-            "compllm_model_load_failures", "Loads that failed.", ("model",), registry=registry
-        )
-        self._evictions = Counter("compllm_model_evictions", "Models that left memory.", ("model",), registry=registry)
-        self._crashes = Counter("compllm_model_crashes", "Models that died.", ("model",), registry=registry)
+        self._usage = histogram("gen_ai_client_token_usage", "Tokens of a sub-query.", _CHAT + _TOKEN, buckets=_TOKENS)
+        self._scores = histogram("compllm_similarity", "Score of who was chosen.", ("mode",), buckets=_SCORES)
+        self._fallbacks = counter("compllm_fallbacks", "Sub-queries that a fallback got, by why.", ("reason",))
+        self._failures = counter("compllm_node_failures", "Attempts that failed.", ("expert",))
+        self._gaps = counter("compllm_gaps", "Sub-queries without an answer, by why.", ("reason",))
+        self._loads = histogram("compllm_model_load_seconds", "Loads of models.", model, buckets=_DURATION_S)
+        self._load_failures = counter("compllm_model_load_failures", "Loads that failed.", model)
+        self._evictions = counter("compllm_model_evictions", "Models that left memory.", model)
+        self._crashes = counter("compllm_model_crashes", "Models that died.", model)
 
     def render(self, snapshot: Snapshot) -> bytes:
         """Return everything as text in Prometheus' format, the gauges from the snapshot."""

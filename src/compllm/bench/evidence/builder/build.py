@@ -177,7 +177,7 @@ def team_yaml(domains: list[str]) -> str:
             }
         },
         "planner": {"kind": "model", "model": _MODEL, "adapter": "planner"},
-        "aggregator": {"kind": "model", "model": _MODEL, "checked": True},
+        "aggregator": {"kind": "joined"},  # the gold answers are bare, and so are those that are held against them
         "router": {"fallback": GENERAL},
         "experts": experts,
     }
