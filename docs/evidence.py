@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ import psutil
 import compllm
 
 ROOT = Path(__file__).parents[1]
+_GRACE_S = 10.0
 _SETS = ROOT / "examples" / "multiexpertqa"
 _SYSTEMS = "monolith,sequential,compllm,gold-plan,gold-route,gold-answers"
 
@@ -119,21 +121,13 @@ def _processor() -> str:
 
 def run(program: Sequence[str], step: Step, data: Path | None, out: Path) -> str | None:
     """Run a step and write what it printed; return why it failed, or None."""
-    command = step.command(data, out)
     began, began_s, on = datetime.now(UTC), time.monotonic(), machine()
-    process = subprocess.Popen(  # noqa: S603 - our own commands
-        [*program, *command], stdout=subprocess.PIPE, cwd=ROOT, text=True, start_new_session=True
-    )
     try:
-        printed, _ = process.communicate(timeout=step.limit_s)
+        reports = parse(_printed([*program, *step.command(data, out)], step.limit_s))
     except subprocess.TimeoutExpired:
         return f"stopped after {step.limit_s:g} s"
-    finally:
-        _end(process)
-    if process.returncode:
-        return f"exit code {process.returncode}"
-    try:
-        reports = parse(printed)
+    except subprocess.CalledProcessError as error:
+        return f"exit code {error.returncode}"
     except json.JSONDecodeError as error:
         return f"printed what is not JSON: {error}"
     seconds = round(time.monotonic() - began_s, 1)
@@ -147,11 +141,32 @@ def run(program: Sequence[str], step: Step, data: Path | None, out: Path) -> str
     return None
 
 
+def _printed(command: Sequence[str], limit_s: float) -> str:
+    """Return what a command prints; one that takes longer is ended with the workers that it started.
+
+    Raises:
+        CalledProcessError: it failed.
+        TimeoutExpired: it took longer.
+    """
+    with subprocess.Popen(  # noqa: S603 - our own commands
+        command, stdout=subprocess.PIPE, cwd=ROOT, text=True, start_new_session=True
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=limit_s)
+        finally:
+            _end(process)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return printed
+
+
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a command and the workers that it started, unless it has ended by itself."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    """Interrupt a command that still runs, so that it can end its workers; kill it if it does not."""
+    for how in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, how)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
 
 
 def parse(printed: str) -> list[Any]:
