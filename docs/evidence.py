@@ -216,10 +216,15 @@ def _titled(title: str, table: str) -> str:
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = list(dict.fromkeys(key for row in rows for key, value in row.items() if not _is_deep(value)))
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def _is_deep(value: object) -> bool:
+    """Whether a value would need a table of its own in a cell; it stays in the JSON."""
+    return isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
 
 
 def _cell(value: object) -> str:

@@ -108,6 +108,11 @@ def test_what_is_kept_says_where_and_when_it_was_measured(evidence: Any, tmp_pat
     assert kept["seconds"] >= 0
 
 
+def test_what_is_too_deep_for_a_cell_stays_in_the_json(evidence: Any) -> None:
+    rows = [{"seed": 1, "brains": {"ours": {"loads": 3}}, "ends": {"answered": 2}}]
+    assert list(evidence.tables("", rows)) == ['| seed | ends |\n|---|---|\n| 1 | {"answered": 2} |\n']
+
+
 def test_reports_become_tables(evidence: Any) -> None:
     report = {"seed": 3, "latency": [{"p50": 0.123456, "of": "a|b"}, {"p50": None, "n": 2}], "deep": {"x": {"y": True}}}
     assert list(evidence.tables("", report)) == [
