@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 Q ?= What does a cardiologist treat, and what does an endocrinologist treat?
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: ask serve test check live lint setup adapter clean
+.PHONY: ask serve test check live lint setup evidence adapter clean
 
 ask: $(VENV)/.embedded
 	@$(BIN)/compllm ask "$$Q"
@@ -52,6 +52,11 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.embedded
 	$(BIN)/pip install --quiet --constraint requirements/runtime.txt --constraint requirements/dev.txt --editable '.[embedded,serve,traces,mcp,dev]'
 	@touch $@
 
+# Measures what docs/benchmarks.md reports, at most an hour, into build/evidence; goes on where it stopped.
+# DATA names a folder with the files that are not part of the repository (see docs/evidence.py).
+evidence: $(VENV)/.dev
+	$(BIN)/python docs/evidence.py $(if $(DATA),--data "$(DATA)")
+
 # Trains one adapter (or goes on), exports and verifies it: make adapter ROWS=planner.jsonl HELDOUT=planner.heldout.jsonl NAME=planner
 NAME ?= adapter
 CHECKPOINTS ?= checkpoints/$(NAME)
@@ -65,4 +70,4 @@ $(VENV)/.train: pyproject.toml $(VENV)/.embedded
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -18,6 +18,14 @@ def test_the_command_prints_a_table_or_json(folder: Path, invoke: Invoke) -> Non
     assert report["rows"][0]["mean_deviation_percent"] == pytest.approx(40)
 
 
+def test_residency_prints_the_traces_and_what_they_come_to(invoke: Invoke) -> None:
+    options = ("bench", "schedule", "--residency", "--count", "1")
+    shown, as_json = invoke(*options), invoke(*options, "--json")
+    assert "ours over ..." in shown.stdout
+    report = json.loads(as_json.stdout)
+    assert report["together"][0] == {"brain": "ours", **report["traces"][0]["brains"]["ours"]}
+
+
 def test_the_command_says_what_is_wrong(invoke: Invoke) -> None:
     result = invoke("bench", "schedule", "--psplib", "nowhere")
     assert (result.exit_code, result.stdout) == (2, "")

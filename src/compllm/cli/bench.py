@@ -20,6 +20,13 @@ class Planner(StrEnum):
     RULES = "rules"
 
 
+class ProjectedGpu(StrEnum):
+    """Whose data sheet a projection goes by."""
+
+    H100 = "h100"
+    A100 = "a100"
+
+
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Rows of each file, spread evenly; default: all.")
 ]
@@ -266,6 +273,21 @@ def schedule_command(
             bench_schedule.exact(seed, count or 20, as_json=as_json)
         if real:
             bench_schedule.real(as_json=as_json)
+
+
+@app.command("projection")
+def projection_command(
+    gpu: Annotated[ProjectedGpu, typer.Option("--gpu", help="GPU with 80 GB that is simulated.")] = ProjectedGpu.H100,
+    questions: Annotated[int, typer.Option("--questions", min=1, help="Questions of each shape.")] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same projection.")] = 0,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw latency over memory, as .svg or .png.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Project latency and memory to 7B to 70B models on GPUs, by published speeds: simulated, nothing is loaded."""
+    from compllm.cli import bench_projection
+
+    with reported_errors():
+        bench_projection.projection(gpu.value, questions, seed, plot, as_json=as_json)
 
 
 @app.command("serving")

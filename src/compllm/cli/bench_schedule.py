@@ -50,11 +50,15 @@ def psplib(directory: Path, sets: Sequence[str], *, schedules: int, budget_ms: f
 
 def residency(first: int, count: int, *, as_json: bool) -> None:
     """Let our scheduler and every baseline work through random traces, and print the report."""
-    from compllm.bench.residency.compare import compare_brains, format_residency, format_traces
+    from compllm.bench.residency.compare import compare_brains, format_residency, format_traces, together
 
     with _progress() as progress:
         report = compare_brains(progress.track(range(first, first + count), description="traces"))
-    _show(report, f"{format_traces(report)}\n\n{format_residency(report)}", as_json=as_json)
+    if as_json:
+        rows = [{"brain": name, **asdict(figures)} for name, figures in together(report).items()]
+        typer.echo(json.dumps({"together": rows, **asdict(report)}))
+    else:
+        typer.echo(f"{format_traces(report)}\n\n{format_residency(report)}")
 
 
 def exact(first: int, count: int, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from compllm.bench.residency.compare import (
     compare_brains,
     format_residency,
     format_traces,
+    together,
 )
 from compllm.bench.residency.policies import BASELINES
 from compllm.bench.residency.traces import random_trace
@@ -35,7 +36,9 @@ def test_every_brain_serves_every_run_of_the_same_traces() -> None:
         assert all(figures.p50_s <= figures.p95_s <= figures.makespan_s for figures in trace.brains.values())
         assert trace.brains[CLAIRVOYANT].load_s <= trace.brains[LRU].load_s * 1.05
         assert trace.own_order_s <= trace.brains[OURS].load_s * 1.3
-    together = report.total_load_s(OURS) / report.total_load_s(LRU)
-    assert report.load_ratio(LRU) == pytest.approx(together)
+    totals = together(report)
+    assert set(totals) == names
+    assert totals[OURS].load_s == report.total_load_s(OURS)
+    assert report.load_ratio(LRU) == pytest.approx(totals[OURS].load_s / totals[LRU].load_s)
     assert "Belady" in format_residency(report)
     assert len(format_traces(report).splitlines()) == 2

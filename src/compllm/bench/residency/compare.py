@@ -114,16 +114,28 @@ def _figures(result: SimulationResult) -> Figures:
     return Figures(sum(loads_s), len(loads_s), result.ended_s, statistics.median(latencies_s), twentieths_s[-1])
 
 
+def together(report: ResidencyReport) -> dict[str, Figures]:
+    """Return the figures of every brain over all traces: sums, and medians of what latencies the traces have."""
+    return {name: _together([trace.brains[name] for trace in report.traces]) for name in report.traces[0].brains}
+
+
+def _together(every: Sequence[Figures]) -> Figures:
+    return Figures(
+        sum(figures.load_s for figures in every),
+        sum(figures.loads for figures in every),
+        sum(figures.makespan_s for figures in every),
+        statistics.median(figures.p50_s for figures in every),
+        statistics.median(figures.p95_s for figures in every),
+    )
+
+
 def format_residency(report: ResidencyReport) -> str:
     """Return the report as lines for people."""
     lines = [f"{'':34} {'load s':>9} {'loads':>6} {'makespan s':>10} {'p50 s':>7} {'p95 s':>7}"]
-    for name in report.traces[0].brains:
-        every = [trace.brains[name] for trace in report.traces]
-        lines.append(
-            f"{name:34} {sum(f.load_s for f in every):9.0f} {sum(f.loads for f in every):6}"
-            f" {sum(f.makespan_s for f in every):10.0f} {statistics.median(f.p50_s for f in every):7.1f}"
-            f" {statistics.median(f.p95_s for f in every):7.1f}"
-        )
+    lines += [
+        f"{name:34} {f.load_s:9.0f} {f.loads:6} {f.makespan_s:10.0f} {f.p50_s:7.1f} {f.p95_s:7.1f}"
+        for name, f in together(report).items()
+    ]
     lines.append(f"Belady's rule on our own order needs {sum(t.own_order_s for t in report.traces):.0f} s of loading.")
     lines.append(f"{'ours over ...':34} {'together':>9} {'median':>7} {'p90':>7} {'worst':>7}")
     lines += [
