@@ -61,7 +61,8 @@ def _server(settings: dict[str, Any]) -> Any:
     params.cache_ram_mib = 0  # or prompts seen before would take up to 8 GiB
     params.sleep_idle_seconds = -1  # who leaves memory is our decision
     params.lora_adapters = [_adapter(path) for path in settings["adapters"]]
-    _speculate(params)
+    if settings["adapters"]:
+        _speculate(params)
     params.warmup = True
     params.hostnames = ["127.0.0.1"]
     params.port = 0
@@ -76,8 +77,9 @@ def _server(settings: dict[str, Any]) -> Any:
 def _speculate(params: Any) -> None:
     """Let a slot guess that its last tokens go on as they did earlier in its text, and check the guess in one batch.
 
-    Plans, answers from passages and joined answers mostly copy; what is written stays the same (prompt lookup decoding,
-    Saxena 2023).
+    For models with adapters: plans, answers from passages and joined answers mostly copy. Where a base model writes freely,
+    guesses are mostly wrong and take from a full batch what it gains. What is written stays the same (prompt lookup
+    decoding, Saxena 2023).
     """
     import xllamacpp
 
