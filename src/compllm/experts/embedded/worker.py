@@ -77,9 +77,9 @@ def _server(settings: dict[str, Any]) -> Any:
 def _speculate(params: Any) -> None:
     """Let a slot guess that its last tokens go on as they did earlier in its text, and check the guess in one batch.
 
-    For models with adapters: plans, answers from passages and joined answers mostly copy. Where a base model writes freely,
-    guesses are mostly wrong and take from a full batch what it gains. What is written stays the same (prompt lookup
-    decoding, Saxena 2023).
+    For models with adapters: plans, answers from passages and joined answers mostly copy. Where a base model writes
+    freely, guesses are mostly wrong and take from a full batch what it gains. What is written stays the same (prompt
+    lookup decoding, Saxena 2023).
     """
     import xllamacpp
 
