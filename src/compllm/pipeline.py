@@ -91,12 +91,12 @@ class Team:
         self._encoder = RememberingEncoder(encoder or make_encoder(file))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
-        self.router = make_router(file, self._encoder, self._best_passages)
+        self._documents = ExitStack()
+        self._experts = self._make_experts(file)
+        self.router = make_router(file, self._encoder, partial(_best_passages, self._experts))
         self._executor = Executor(self._make_scheduler(), self._backends, observers)
         self._journal: Journal
-        self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
         self._exit = AsyncExitStack()
-        self._documents = ExitStack()
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Team:
@@ -274,13 +274,13 @@ class Team:
         _check_reload(self.file.config, file.config)
         added = {name: each for name, each in file.config.models.items() if name not in self._backends}
         backends = {name: make_backend(file, name, self.settings) for name in added}
-        router = make_router(file, self._encoder, self._best_passages)
+        experts = self._make_experts(file)
+        router = make_router(file, self._encoder, partial(_best_passages, experts))
         devices = list(self._executor.scheduler.ledger.devices.values())
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._backends.update(backends)
         self._journal.hide(secrets_of(file))
-        self.file, self.router = file, router
-        self._experts = {name: self._make_expert(name, expert) for name, expert in file.config.experts.items()}
+        self.file, self.router, self._experts = file, router, experts
 
     @asynccontextmanager
     async def lease(
@@ -308,9 +308,12 @@ class Team:
         rules = Rules(skip_descendants=config.on_failure == "skip", max_runs=config.limits.runs)
         return Scheduler(models, devices, rules)
 
-    def _make_expert(self, name: str, config: ExpertConfig) -> Expert:
+    def _make_experts(self, file: TeamFile) -> dict[str, Expert]:
+        return {name: self._make_expert(file, name, config) for name, config in file.config.experts.items()}
+
+    def _make_expert(self, file: TeamFile, name: str, config: ExpertConfig) -> Expert:
         profile = profile_of(name, config)
-        retrieve = self._retrieval(config) if config.documents else None
+        retrieve = self._retrieval([file.resolve(path) for path in config.documents]) if config.documents else None
         return Expert(
             profile,
             config.instructions,
@@ -321,9 +324,8 @@ class Team:
             config.adapter,
         )
 
-    def _retrieval(self, config: ExpertConfig) -> Callable[[str, int], tuple[Passage, ...]]:
-        """Return a search over the expert's documents; they are indexed when they are first asked for."""
-        files = [self.file.resolve(path) for path in config.documents]
+    def _retrieval(self, files: Sequence[Path]) -> Callable[[str, int], tuple[Passage, ...]]:
+        """Return a search over documents; they are indexed when they are first asked for."""
 
         @cache
         def opened() -> DocumentIndex:
@@ -332,11 +334,6 @@ class Team:
             return index
 
         return lambda question, limit: opened().search(question, limit)
-
-    def _best_passages(self, question: str) -> dict[str, float]:
-        """Return the score of each expert's best passage for a question; blocking."""
-        readers = [(name, expert.retrieve) for name, expert in self._experts.items() if expert.retrieve is not None]
-        return {name: found[0].score for name, retrieve in readers if (found := retrieve(question, 1))}
 
     def make_planner(self, run_id: str = "", usage: Usage | None = None) -> Planner:
         """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""
@@ -357,6 +354,12 @@ class Team:
             return JoinedAggregator()
         lease = partial(self.lease, config.model, "aggregator", run_id, usage)
         return ModelAggregator(config.model, lease, checked=config.checked, adapter=config.adapter)
+
+
+def _best_passages(experts: Mapping[str, Expert], question: str) -> dict[str, float]:
+    """Return the score of each expert's best passage for a question; blocking."""
+    readers = [(name, expert.retrieve) for name, expert in experts.items() if expert.retrieve is not None]
+    return {name: found[0].score for name, retrieve in readers if (found := retrieve(question, 1))}
 
 
 def _routing(router: Router) -> Route:
