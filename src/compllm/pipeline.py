@@ -30,7 +30,7 @@ from compllm.config import (
 )
 from compllm.core.answers import Passage, SubAnswer
 from compllm.core.events import NodeCompleted, RunCompleted, RunFailed, Stamped
-from compllm.core.inspection import Snapshot
+from compllm.core.inspection import Snapshot, take_snapshot
 from compllm.core.ledger import Device
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate
@@ -258,7 +258,8 @@ class Team:
 
     def snapshot(self) -> Snapshot:
         """Return what is queued, running and resident now."""
-        return self._executor.scheduler.snapshot()
+        scheduler = self._executor.scheduler
+        return take_snapshot(scheduler.graph, scheduler.ledger)
 
     async def reload(self, file: TeamFile) -> None:
         """Go on with another version of the team file; open runs end with the experts that they began with.

@@ -19,7 +19,7 @@ from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
 from compllm.core.footprints import Footprints
 from compllm.core.health import Health
-from compllm.core.inspection import Snapshot, check_books, describe, take_snapshot
+from compllm.core.inspection import check_books, describe
 from compllm.core.learning import Estimates, company_between, virtual_tokens
 from compllm.core.ledger import REMOTE, Device, Ledger, Model, Replica, place_models
 from compllm.core.nodes import Node, NodeGraph
@@ -137,10 +137,6 @@ class Scheduler:
             raise SchedulerStalledError(describe(self.graph, self.ledger))
         commands, self._commands = self._commands, []
         return commands
-
-    def snapshot(self) -> Snapshot:
-        """Return what is where now; O(nodes + replicas)."""
-        return take_snapshot(self.graph, self.ledger)
 
     def check(self) -> None:
         """Assert what must hold between events; O(nodes + replicas), meant for tests.
