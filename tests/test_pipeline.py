@@ -16,25 +16,14 @@ from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
+from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 from tests.wiring import GatedFake, questions
 
 pytestmark = pytest.mark.anyio
 
-FILE = """
-name: clinic
-models:
-  one: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m, slots: 3}
-  two: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}
-experts:
-  heart: {model: one, description: An expert in heart who answers questions about heart and pulse.}
-  glands: {model: two, description: An expert in glands who answers questions about glands and insulin.}
-  general: {model: one}
-router: {mode: tag, threshold: 0.5, fallback: general}
-"""
 
-
-def team_of(folder: Path, text: str = FILE, **fakes: FakeExpert) -> Team:
+def team_of(folder: Path, text: str = CLINIC, **fakes: FakeExpert) -> Team:
     """Open a team whose models are fakes and whose encoder counts words."""
     path = folder / "compllm.yaml"
     path.write_text(text)
@@ -148,7 +137,7 @@ async def test_a_model_may_plan_and_aggregate(tmp_path: Path) -> None:
         return "Joined." if "Combine these facts" in prompt else prompt
 
     one = FakeExpert(reply)
-    text = f"{FILE}planner: {{kind: model, model: one}}\naggregator: {{kind: model, model: one}}\n"
+    text = f"{CLINIC}planner: {{kind: model, model: one}}\naggregator: {{kind: model, model: one}}\n"
     async with team_of(tmp_path, text, one=one) as team:
         answer = await team.ask("Both?")
         assert team.planner_name == "model one"
@@ -165,11 +154,11 @@ async def test_endpoints_take_no_memory_and_as_many_requests_as_the_file_says(tm
 
 async def test_on_failure_is_what_the_file_says(tmp_path: Path) -> None:
     assert team_of(tmp_path)._executor.scheduler.rules.skip_descendants
-    assert not team_of(tmp_path, FILE + "on_failure: continue\n")._executor.scheduler.rules.skip_descendants
+    assert not team_of(tmp_path, CLINIC + "on_failure: continue\n")._executor.scheduler.rules.skip_descendants
 
 
 async def test_a_team_counts_what_planning_and_aggregating_take(tmp_path: Path) -> None:
-    text = f"{FILE}planner: {{kind: model, model: one}}\naggregator: {{kind: model, model: one}}\n"
+    text = f"{CLINIC}planner: {{kind: model, model: one}}\naggregator: {{kind: model, model: one}}\n"
     plan = "1. [heart] x\n2. [glands] y\n"
     fake = FakeExpert(lambda prompt: plan if prompt.startswith("Both") else "two words")
     async with team_of(tmp_path, text, one=fake, two=FakeExpert(lambda _: "b")) as team:
@@ -211,7 +200,7 @@ async def test_observers_are_told_of_every_event_once(tmp_path: Path) -> None:
 
     watch = Watch()
     path = tmp_path / "compllm.yaml"
-    path.write_text(FILE)
+    path.write_text(CLINIC)
     backends = {"one": FakeExpert(), "two": FakeExpert()}
     settings = Settings(tmp_path / "cache", tmp_path / "data")
     file = load_team(path)
@@ -223,7 +212,7 @@ async def test_observers_are_told_of_every_event_once(tmp_path: Path) -> None:
     assert kinds.count("node_completed") == kinds.count("run_completed") == 2
 
 
-RELOADED = FILE.replace(
+RELOADED = CLINIC.replace(
     "  general:", "  nose: {model: three, description: An expert in nose who answers about nose.}\n  general:"
 ).replace("experts:", '  three: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}\nexperts:')
 
@@ -255,7 +244,7 @@ async def test_a_reloaded_team_has_new_experts_and_open_runs_keep_theirs(tmp_pat
 async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_changed(
     tmp_path: Path, old: str, new: str, what: str
 ) -> None:
-    text = FILE + "limits: {runs: 40}\n"
+    text = CLINIC + "limits: {runs: 40}\n"
     async with team_of(tmp_path, text) as team:
         before = team.file
         path = tmp_path / "compllm.yaml"
@@ -268,6 +257,6 @@ async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_cha
 async def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     path = tmp_path / "compllm.yaml"
-    path.write_text(FILE.replace("model: m, slots: 3", "model: m, api_key_env: NO_SUCH_KEY"))
+    path.write_text(CLINIC.replace("model: m, slots: 3", "model: m, api_key_env: NO_SUCH_KEY"))
     with pytest.raises(ConfigError, match="NO_SUCH_KEY"):
         Team(load_team(path), encoder=WordEncoder())

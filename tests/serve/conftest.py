@@ -13,21 +13,11 @@ from compllm.executor import Observer
 from compllm.experts.base import Backend
 from compllm.experts.fake import FakeExpert
 from compllm.pipeline import Team
+from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 from tests.serve.running import Log
 
-FILE = """
-name: clinic
-models:
-  one: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m, slots: 3}
-  two: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}
-experts:
-  heart: {model: one, description: An expert in heart who answers questions about heart and pulse.}
-  glands: {model: two, description: An expert in glands who answers questions about glands and insulin.}
-  general: {model: one}
-router: {mode: tag, threshold: 0.5, fallback: general}
-limits: {runs: 40, question_characters: 2000}
-"""
+FILE = f"{CLINIC}limits: {{runs: 40, question_characters: 2000}}\n"
 
 MakeTeam = Callable[..., Team]
 

@@ -8,19 +8,9 @@ from compllm.bench.evidence.rows import EvidenceRow, GoldStep
 from compllm.bench.evidence.team import BenchTeam
 from compllm.config import Settings, TeamFile, load_team
 from compllm.experts.fake import FakeExpert
+from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 
-FILE = """
-name: clinic
-models:
-  one: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m, slots: 3}
-  two: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}
-experts:
-  heart: {model: one, description: An expert in heart who answers questions about heart and pulse.}
-  glands: {model: two, description: An expert in glands who answers questions about glands and insulin.}
-  general: {model: one}
-router: {mode: tag, threshold: 0.5, fallback: general}
-"""
 PULSE, INSULIN = "What is the heart pulse?", "What is insulin of glands?"
 ROW = EvidenceRow(
     "p-1",
@@ -44,7 +34,7 @@ BRIDGE = EvidenceRow(
 )
 
 
-def clinic(folder: Path, text: str = FILE) -> TeamFile:
+def clinic(folder: Path, text: str = CLINIC) -> TeamFile:
     """Write a team file and read it."""
     path = folder / "compllm.yaml"
     path.write_text(text)

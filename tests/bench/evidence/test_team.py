@@ -7,7 +7,8 @@ import pytest
 from compllm.bench.evidence.reply import EVERYTHING
 from compllm.bench.evidence.team import monolithic, patient, unlimited
 from compllm.config import EmbeddedModelConfig
-from tests.bench.evidence.lab import FILE, clinic
+from tests.bench.evidence.lab import clinic
+from tests.clinic import CLINIC
 
 READERS = """
 devices: {cpu: {capacity: 1GiB, cores: 2}}
@@ -48,4 +49,4 @@ def test_without_limits_the_threads_stay(folder: Path) -> None:
 
 def test_a_bench_is_patient(folder: Path) -> None:
     assert patient(clinic(folder)).config.limits.deadline_s >= 1800
-    assert patient(clinic(folder, FILE + "limits: {deadline_s: 9999}\n")).config.limits.deadline_s == 9999
+    assert patient(clinic(folder, CLINIC + "limits: {deadline_s: 9999}\n")).config.limits.deadline_s == 9999
