@@ -54,6 +54,11 @@ def test_a_request_names_its_adapter_and_no_other_takes_part() -> None:
         assert not failure.value.retryable
 
 
+def test_what_an_adapter_ends_with_ends_an_answer_that_has_it_as_text() -> None:
+    asked = ChatRequest(QUESTION, stop=("\n",), adapter="read")
+    assert chat_body(asked, ("read",))["stop"] == ["\n", "<|im_end|>"]
+
+
 def test_schema_that_is_not_json_is_refused() -> None:
     with pytest.raises(ExpertResponseError, match="not JSON"):
         chat_body(ChatRequest(QUESTION, json_schema="{"))

@@ -15,6 +15,9 @@ _SERVER_AT_FAULT = 500
 _OUT_OF_MEMORY = "memory"
 _TOO_LONG = "exceed_context_size_error"
 
+# What adapters are trained to end with. Models that do not know it as a token of its own write it as text.
+_END_OF_TURN = "<|im_end|>"
+
 
 def chat_body(request: ChatRequest, adapters: Sequence[str] = ()) -> dict[str, Any]:
     """Return the JSON of a streamed chat request; `adapters` are those of the model, in the order they were loaded.
@@ -30,7 +33,7 @@ def chat_body(request: ChatRequest, adapters: Sequence[str] = ()) -> dict[str, A
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "seed": request.seed,
-        "stop": list(request.stop),
+        "stop": [*request.stop, *([_END_OF_TURN] if request.adapter else [])],
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,
