@@ -358,9 +358,9 @@ class Team:
 
 
 def _best_passages(experts: Mapping[str, Expert], question: str) -> dict[str, float]:
-    """Return the score of each expert's best passage for a question; blocking."""
+    """Return the score of each reading expert's best passage for a question, 0 if it has none; blocking."""
     readers = [(name, expert.retrieve) for name, expert in experts.items() if expert.retrieve is not None]
-    return {name: found[0].score for name, retrieve in readers if (found := retrieve(question, 1))}
+    return {name: max((each.score for each in retrieve(question, 1)), default=0.0) for name, retrieve in readers}
 
 
 def _routing(router: Router) -> Route:

@@ -206,7 +206,7 @@ def rank_by_question(
 
 
 def rank_by_documents(scores: Mapping[str, float], *, threshold: float = READ_THRESHOLD) -> Ranking:
-    """Rank by the score of each expert's best passage for the question; experts without any are left out.
+    """Rank by the score of each expert's best passage for the question; experts that read nothing are left out.
 
     O(n log n) in the experts.
     """
