@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from compllm.bench.evidence.builder.facts import HELD_OUT_ARTICLES
 from training.aggregator import compounds, facts
 from training.aggregator.facts import Fact
 from training.aggregator.rows import Compound, is_grounded, paragraph, prompt, row
 from training.aggregator.statements import is_sentence, statement
 from training.reader import handbooks
-from training.reader.asked import HELD_OUT_ARTICLES
 from training.reader.build import read, write
 from training.reader.rows import Row
 from training.reader.text import normalised

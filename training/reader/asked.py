@@ -7,28 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from compllm.bench.evidence.builder.facts import HELD_OUT_ARTICLES
 from training.reader.rows import Sample
 from training.reader.text import cut, holds, normalised, repaired, sentences, span
 
 Record = Mapping[str, Any]
-
-# Twelve of the 48 articles of XQuAD, one of each field where there are several: never trained on.
-HELD_OUT_ARTICLES = frozenset(
-    (
-        "1973_oil_crisis",
-        "Black_Death",
-        "Computational_complexity_theory",
-        "Doctor_Who",
-        "Genghis_Khan",
-        "Harvard_University",
-        "Immune_system",
-        "Oxygen",
-        "Rhine",
-        "Scottish_Parliament",
-        "Victoria_and_Albert_Museum",
-        "Warsaw",
-    )
-)
 
 _WORDINGS: Mapping[str, tuple[str, ...]] = {
     "director": ("Who directed {0}?", "Who is the director of {0}?", "Who was {0} directed by?"),

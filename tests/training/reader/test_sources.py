@@ -1,6 +1,7 @@
 import random
 import re
 
+from compllm.bench.evidence.builder.facts import HELD_OUT_ARTICLES
 from training.reader import asked, definitions, encyclopaedia, handbooks
 from training.reader import sentences as declarative
 from training.reader.text import holds
@@ -75,7 +76,7 @@ def test_a_pronoun_stands_for_the_title_and_a_second_verb_gives_no_question() ->
 
 
 def test_xquad_is_split_by_article() -> None:
-    held_out = sorted(asked.HELD_OUT_ARTICLES)[0]
+    held_out = sorted(HELD_OUT_ARTICLES)[0]
     paragraphs = [
         {
             "id": f"xquad-{title}-{place}",
