@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from compllm.config import (
     EmbeddedModelConfig,
@@ -26,15 +27,15 @@ from compllm.router.onnx_encoder import OnnxEncoder
 from compllm.router.router import Router
 
 
-def make_encoder(file: TeamFile) -> Encoder:
-    """Return the team's encoder, the bundled one unless the file names an endpoint.
+def make_encoder(file: TeamFile, cache_dir: Path) -> Encoder:
+    """Return the team's encoder, the bundled one, which keeps files in `cache_dir`, unless the team names an endpoint.
 
     Raises:
         ConfigError: its API key is not set.
     """
     config = file.config.router.encoder
     if config is None:
-        return OnnxEncoder()
+        return OnnxEncoder(cache_dir=cache_dir)
     key = read_secret(config.api_key_env, "router.encoder")
     return EndpointEncoder(config.base_url, config.model, api_key=key)
 

@@ -88,7 +88,7 @@ class Team:
     ) -> None:
         self.file = file
         self.settings = settings or load_settings()
-        self._encoder = RememberingEncoder(encoder or make_encoder(file))
+        self._encoder = RememberingEncoder(encoder or make_encoder(file, self.settings.cache_dir))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
         self._documents = ExitStack()

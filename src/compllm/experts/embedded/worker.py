@@ -21,6 +21,7 @@ _PR_SET_PDEATHSIG = 1
 _LOG_ERRORS = 1
 # How many tokens must repeat to be taken up, and how many that follow are guessed.
 _SEEN_TOKENS, _GUESSED_TOKENS = 3, 8
+_SPINS = "300"  # about a microsecond of waiting
 
 
 def main() -> None:
@@ -43,9 +44,12 @@ def main() -> None:
 
 def _server(settings: dict[str, Any]) -> Any:
     """Return the running server; holds the interpreter's lock for the whole load."""
-    # llama.cpp's threads meet at a barrier several hundred times per token. Waiting there by spinning starves the
-    # very threads that are waited for as soon as more of them run than there are cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # llama.cpp's threads meet at a barrier about a thousand times per token. Waiting there by spinning starves the very
+    # threads that are waited for as soon as more of them run than there are cores; sleeping at once, for a wait of a
+    # microsecond, makes a lone request several times slower. So: spin a little, then sleep.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     import xllamacpp
 
     params = xllamacpp.CommonParams()
