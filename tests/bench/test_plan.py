@@ -75,6 +75,7 @@ async def test_the_figures_of_a_file_and_of_its_kinds(tmp_path: Path) -> None:
         ("rows", "bridge", 1),
         ("rows", "whole", 1),
     ]
+    assert (bridge["ended_early"], every["ended_early"]) == (0, 0)
     assert (bridge["valid"], bridge["exact"], bridge["edge_f1"], bridge["steps_off"]) == (1, 1, 1, 0)
     assert (bridge["expert_right"], bridge["tag_trusted"], bridge["whole_kept"]) == (0.5, 1, None)
     assert (whole["valid"], whole["exact"], whole["whole_kept"], whole["steps_off"]) == (0, 0, 0, 1)

@@ -194,6 +194,17 @@ async def test_questions_side_by_side_are_not_kept_whole(question: str, steps: l
     assert len(notes) == (len(steps) > 1)
 
 
+async def test_questions_side_by_side_in_a_step_become_steps_of_their_own() -> None:
+    written = "1. [a] Who was born in Rome? What is DNA?\n2. [b] When did #1 live? Why did #1 die?\n"
+    steps, notes = await plan(WrittenPlans(written), "Well?", adapter="planner")
+    assert [(step.id, step.display, step.tag, step.parents) for step in steps] == [
+        (1, "Who was born in Rome?", None, ()),
+        (2, "When did #1 live? Why did #1 die?", "b", (1,)),
+        (3, "What is DNA?", None, ()),
+    ]
+    assert notes == []
+
+
 async def test_steps_that_stand_come_before_the_whole_question() -> None:
     steps, _ = await plan(WrittenPlans("1. x\nhm\n", "hm"), "Why?")
     assert [(step.text, step.parents) for step in steps] == [("x", ()), ("Why?", (1,))]

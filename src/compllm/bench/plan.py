@@ -17,7 +17,7 @@ from compllm.bench.route_data import BenchExpert
 from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import THRESHOLD
 from compllm.planner.base import Note, Planner
-from compllm.planner.written import ModelPlanner
+from compllm.planner.written import ENDED_EARLY, ModelPlanner
 from compllm.router.base import Encoder, Vectors
 from compllm.router.index import WANTED_EXPERT
 
@@ -30,7 +30,7 @@ class Planned:
 
     gold: GoldPlan
     plan: Plan
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     tokens: int
     first_s: float
     end_s: float
@@ -47,11 +47,11 @@ async def planned(planner: Planner, gold: GoldPlan) -> Planned:
     """Plan a question and note what it took."""
     began_s, first_s = time.monotonic(), 0.0
     steps: list[SubQuery] = []
-    notes: list[str] = []
+    notes: list[Note] = []
     async with aclosing(planner.plan(gold.question)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Note):
-                notes.append(piece.text)
+                notes.append(piece)
             else:
                 first_s = first_s or time.monotonic() - began_s
                 steps += piece.steps if isinstance(piece, Plan) else (piece,)
@@ -62,7 +62,8 @@ async def planned(planner: Planner, gold: GoldPlan) -> Planned:
 def plan_figures(done: Sequence[Planned], encoder: Encoder, experts: Sequence[BenchExpert] = ()) -> list[Figures]:
     """Return a row of figures for each file, and one for each kind in it if it has several.
 
-    - `valid`: the planner needed neither repair nor fallback. `steps_off`: mean difference in steps.
+    - `valid`: the planner needed neither repair nor fallback; `ended_early`: it repeated a step, and the plan is what
+      stood before that. `steps_off`: mean difference in steps.
     - `edge_precision`, `edge_recall`, `edge_f1`: over all edges. `exact`: as many steps and the same edges.
     - `parallelism_kept`: where the gold plan has some. `whole_kept`: one step where the gold plan is one.
     - `expert_right`: the tag's sentence is nearest (raw cosine) to the description of the gold step's expert;
@@ -144,7 +145,8 @@ def _row(file: str, kind: str, judged: Sequence[_Judged]) -> Figures:
         "file": file,
         "kind": kind,
         "questions": len(judged),
-        "valid": mean([not each.notes for each in done]),
+        "valid": mean([set(each.notes) <= {ENDED_EARLY} for each in done]),
+        "ended_early": mean([ENDED_EARLY in each.notes for each in done]),
         "steps_off": mean([each.steps_off for each in agreed]),
         **_edges(agreed),
         "exact": mean([each.exact for each in agreed]),

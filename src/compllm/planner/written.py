@@ -13,6 +13,7 @@ from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
 from compllm.planner.rules import split_question
 from compllm.planner.schema import SCHEMA, StepObjects
 
+ENDED_EARLY = Note("the model's plan repeated itself and was ended there")
 _MAX_TOKENS = 1024
 # What an adapter is trained to plan with, and how far its plans go: they copy the question and add little.
 _PLAN = "Plan."
@@ -72,23 +73,29 @@ class ModelPlanner:
         """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
 
         If steps stand already, the whole question follows them instead. A step that repeats the question, or another
-        step, ends the plan: a small model may not find an end by itself. Questions side by side are not kept whole.
+        step, ends the plan: a small model may not find an end by itself. Questions side by side are not kept together,
+        be they the whole question or a step.
         """
         steps: list[SubQuery] = []
+        later: list[str] = []
         problem = ""
         for _ in range(1 if self._adapter else 2):
             try:
                 async with aclosing(self._write(question, steps, problem)) as written:
                     async for step in written:
                         if _repeats(step, steps):
-                            yield Note("the model's plan repeated itself and was ended there")
-                            return
+                            yield ENDED_EARLY
+                            break
                         if _bare(step.display) == _bare(question):
                             for piece in _kept_whole(question, step, steps):
                                 yield piece
                             return
-                        steps.append(step)
-                        yield step
+                        parts = _side_by_side(step)
+                        later += parts[1:]
+                        steps.append(SubQuery.literal(step.id, parts[0]) if len(parts) > 1 else step)
+                        yield steps[-1]
+                for number, text in enumerate(later[: self._max_steps - len(steps)], start=steps[-1].id + 1):
+                    yield SubQuery.literal(number, text)
                 return
             except PlanParseError as error:
                 problem = str(error)
@@ -155,6 +162,11 @@ def _kept_whole(question: str, step: SubQuery, steps: Sequence[SubQuery]) -> Ite
         yield from (SubQuery.literal(number, part) for number, part in enumerate(parts, start=1))
     else:
         yield step
+
+
+def _side_by_side(step: SubQuery) -> list[str]:
+    """Return the questions that a step which waits for nothing puts side by side; they share no field."""
+    return split_question(step.display) if step.text.count("?") > 1 and not step.parents else []
 
 
 def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
