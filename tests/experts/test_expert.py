@@ -112,3 +112,43 @@ async def test_closing_early_stops_the_model() -> None:
     assert await anext(answer) == "one "
     await answer.aclose()
     assert (fake.open_streams, len(fake.cancelled)) == (0, 1)
+
+
+def silent_on_first(message: str) -> str:
+    return "Not in the documents." if "First." in message else "Second it is."
+
+
+async def test_a_reader_that_finds_nothing_in_the_best_passage_reads_the_next() -> None:
+    fake = FakeExpert(silent_on_first, token_s=0.001)
+    expert = Expert(PROFILE, retrieve=lambda question, limit: PASSAGES[:limit], passages=1, adapter="reader")
+    *words, answer = await pieces_of(expert, fake)
+    assert "".join(map(str, words)) == "Second it is."
+    assert isinstance(answer, SubAnswer)
+    assert (answer.text, answer.passages) == ("Second it is.", PASSAGES[1:])
+    assert (answer.prompt_tokens, answer.completion_tokens) == (4 + 4, 4 + 3)
+    assert answer.ttft_s > 0.004
+
+
+@pytest.mark.parametrize("score", [0.49, 0.5])
+async def test_only_passages_close_enough_are_read_after_the_best(score: float) -> None:
+    passages = (PASSAGES[0], Passage("a.md", "B", "Third.", score))
+    fake = FakeExpert(lambda message: "Not in the documents.")
+    expert = Expert(PROFILE, retrieve=lambda question, limit: passages[:limit], passages=1, adapter="reader")
+    with pytest.raises(ExpertResponseError, match="its documents do not say"):
+        await pieces_of(expert, fake)
+    assert len(fake.calls) == (2 if score >= 0.5 else 1)
+
+
+async def test_who_is_no_reader_reads_once() -> None:
+    fake = FakeExpert(lambda message: "Not in the documents.")
+    *_, answer = await pieces_of(Expert(PROFILE, retrieve=lambda question, limit: PASSAGES[:limit], passages=1), fake)
+    assert isinstance(answer, SubAnswer)
+    assert (answer.text, len(fake.calls)) == ("Not in the documents.", 1)
+
+
+async def test_an_answer_that_begins_like_a_refusal_is_shown_whole() -> None:
+    fake = FakeExpert(lambda message: "Not in the")
+    expert = Expert(PROFILE, retrieve=lambda question, limit: PASSAGES[:limit], adapter="reader")
+    word, answer = await pieces_of(expert, fake)
+    assert word == "Not in the"
+    assert isinstance(answer, SubAnswer)

@@ -18,6 +18,17 @@ from compllm.experts.base import Backend, ChatRequest, Message
 READER = "reader"
 _READ = "Read."
 NOT_FOUND = "Not in the documents."
+# The score from which the next passages are worth a second reading.
+_READ_ON = 0.5
+
+
+@dataclass(slots=True)
+class _Used:
+    """What all that an expert asked its model for one question took, and the seconds to the first word shown."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    first_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,48 +50,71 @@ class Expert:
     async def answer(self, question: str, backend: Backend) -> AsyncGenerator[str | SubAnswer, None]:
         """Yield the answer as it is written, and the whole sub-answer at the end.
 
-        A reader that finds nothing to read, or no answer in it, has none: who comes next is asked, and without a next
-        one the gap is named.
+        A reader that finds no answer in the best passages reads the next ones, if they are close enough. If there is
+        nothing to read, or no answer in it, it has none: who comes next is asked, and without a next one the gap is
+        named.
 
         Raises:
             ExpertError: the model failed or answered nothing, or its reader found nothing in the passages.
         """
-        passages: tuple[Passage, ...] = ()
-        if self.retrieve is not None:
-            passages = await anyio.to_thread.run_sync(self.retrieve, question, self.passages)
-            if self.adapter == READER and not passages:
-                raise self._silent()
+        began_s, used = time.monotonic(), _Used()
+        for passages in await self._portions(question):
+            pieces: list[str] = []
+            async with aclosing(self._write(question, passages, backend, used)) as written:
+                async for piece in written:
+                    pieces.append(piece)
+                    used.first_s = used.first_s or time.monotonic() - began_s
+                    yield piece
+            if pieces:
+                elapsed_s = time.monotonic() - began_s
+                yield SubAnswer(
+                    "".join(pieces).strip(),
+                    self.profile.name,
+                    self.profile.model,
+                    passages,
+                    used.prompt_tokens,
+                    used.completion_tokens,
+                    used.first_s or elapsed_s,
+                    elapsed_s,
+                )
+                return
+        raise ExpertResponseError("its documents do not say", expert=self.profile.name)
+
+    async def _write(
+        self, question: str, passages: tuple[Passage, ...], backend: Backend, used: _Used
+    ) -> AsyncGenerator[str, None]:
+        """Yield what the model writes, and nothing if it is a reader that finds no answer."""
         request = self._request(question, passages)
-        began_s, first_s = time.monotonic(), None
-        pieces: list[str] = []
+        reads, text, shown = request.adapter == READER, "", 0
         prompt_tokens = completion_tokens = 0
         async with aclosing(backend.stream(request)) as chunks:
             async for chunk in chunks:
                 prompt_tokens = chunk.prompt_tokens or prompt_tokens
                 completion_tokens = chunk.completion_tokens or completion_tokens
-                if chunk.text:
-                    first_s = first_s or time.monotonic()
-                    pieces.append(chunk.text)
-                    yield chunk.text
-        text = "".join(pieces).strip()
-        if not text:
+                text += chunk.text
+                if text[shown:] and not (reads and NOT_FOUND.startswith(text.strip())):
+                    yield text[shown:]
+                    shown = len(text)
+        used.prompt_tokens += prompt_tokens
+        used.completion_tokens += completion_tokens
+        if not text.strip():
             raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
-        if request.adapter == READER and text == NOT_FOUND:
-            raise self._silent()
-        ended_s = time.monotonic()
-        yield SubAnswer(
-            text,
-            self.profile.name,
-            self.profile.model,
-            passages,
-            prompt_tokens,
-            completion_tokens,
-            (first_s or ended_s) - began_s,
-            ended_s - began_s,
-        )
+        if text[shown:] and not (reads and text.strip() == NOT_FOUND):
+            yield text[shown:]
 
-    def _silent(self) -> ExpertResponseError:
-        return ExpertResponseError("its documents do not say", expert=self.profile.name)
+    async def _portions(self, question: str) -> list[tuple[Passage, ...]]:
+        """Return what is read at once, and for a reader what is read after that; without documents, one empty portion.
+
+        None at all if a reader's documents have nothing for the question.
+        """
+        if self.retrieve is None:
+            return [()]
+        if self.adapter != READER:
+            return [await anyio.to_thread.run_sync(self.retrieve, question, self.passages)]
+        found = await anyio.to_thread.run_sync(self.retrieve, question, 2 * self.passages)
+        first, rest = found[: self.passages], found[self.passages :]
+        later = tuple(passage for passage in rest if passage.score >= _READ_ON)
+        return [portion for portion in (first, later) if portion]
 
     def _request(self, question: str, passages: tuple[Passage, ...]) -> ChatRequest:
         adapter = self.adapter if passages or self.adapter != READER else None
