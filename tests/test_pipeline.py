@@ -254,6 +254,19 @@ async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_cha
         assert team.file is before
 
 
+async def test_a_model_that_was_dropped_comes_back_only_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "compllm.yaml"
+    async with team_of(tmp_path) as team:
+        for text in (RELOADED, CLINIC, RELOADED):
+            path.write_text(text)
+            await team.reload(load_team(path))
+        path.write_text(CLINIC)
+        await team.reload(load_team(path))
+        path.write_text(RELOADED.replace("model: m}\nexperts", "model: other}\nexperts"))
+        with pytest.raises(ConfigError, match=r"models\.three cannot change"):
+            await team.reload(load_team(path))
+
+
 async def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     path = tmp_path / "compllm.yaml"

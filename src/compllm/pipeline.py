@@ -21,6 +21,7 @@ from compllm.aggregator.written import ModelAggregator
 from compllm.assembly import make_backend, make_encoder, make_router, model_of, profile_of, secrets_of
 from compllm.config import (
     ExpertConfig,
+    ModelConfig,
     PlannerConfig,
     Settings,
     TeamConfig,
@@ -91,6 +92,7 @@ class Team:
         self._encoder = RememberingEncoder(encoder or make_encoder(file, self.settings.cache_dir))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
+        self._models = dict(file.config.models)  # all that were ever known: their workers stay when the file drops them
         self._documents = ExitStack()
         self._experts = self._make_experts(file)
         self.router = make_router(file, self._encoder, partial(_best_passages, self._experts))
@@ -272,7 +274,7 @@ class Team:
                 has changed.
             ModelTooLargeError: a new model fits no device; nothing has changed.
         """
-        _check_reload(self.file.config, file.config)
+        _check_reload(self.file.config, file.config, self._models)
         added = {name: each for name, each in file.config.models.items() if name not in self._backends}
         backends = {name: make_backend(file, name, self.settings) for name in added}
         experts = self._make_experts(file)
@@ -280,6 +282,7 @@ class Team:
         devices = list(self._executor.scheduler.ledger.devices.values())
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._backends.update(backends)
+        self._models.update(added)
         self._journal.hide(secrets_of(file))
         self.file, self.router, self._experts = file, router, experts
 
@@ -393,8 +396,8 @@ def _checked(question: str, limit: int) -> str:
     return question
 
 
-def _check_reload(old: TeamConfig, new: TeamConfig) -> None:
-    changed = [f"models.{name}" for name, each in old.models.items() if new.models.get(name, each) != each]
+def _check_reload(old: TeamConfig, new: TeamConfig, models: Mapping[str, ModelConfig]) -> None:
+    changed = [f"models.{name}" for name, each in models.items() if new.models.get(name, each) != each]
     changed += [] if old.devices == new.devices else ["devices"]
     changed += [] if old.router.encoder == new.router.encoder else ["router.encoder"]
     if changed:
