@@ -115,6 +115,7 @@ PLACES = {
     "DeviceConfig": "`devices.NAME`",
     "EmbeddedModelConfig": "`models.NAME` with `backend: embedded`",
     "EndpointModelConfig": "`models.NAME` with `backend: endpoint`",
+    "FunctionModelConfig": "`models.NAME` with `backend: function`",
     "ExpertConfig": "`experts.NAME`",
     "RouterConfig": "`router`",
     "EncoderConfig": "`router.encoder`",

@@ -179,10 +179,11 @@ def test_the_team_of_the_folder_goes_before_the_starter(tmp_path: Path, monkeypa
 def test_the_starter_team_is_right() -> None:
     config = load_team(starter_path()).config
     assert config.name == "starter"
-    assert len(config.experts) == 11
+    assert len(config.experts) == 12
     assert config.planner.adapter == "planner"
     routed = [expert for name, expert in config.experts.items() if name != "general"]
-    assert all(expert.description and len(expert.examples) >= 5 and expert.documents for expert in routed)
+    assert all(expert.description and len(expert.examples) >= 5 for expert in routed)
+    assert [expert.model for expert in routed if not expert.documents] == ["calculator"]
 
 
 def test_settings_come_from_the_environment_or_the_user_s_own_folders() -> None:

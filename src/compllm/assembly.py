@@ -10,6 +10,7 @@ from compllm.config import (
     EmbeddedModelConfig,
     EndpointModelConfig,
     ExpertConfig,
+    FunctionModelConfig,
     ModelConfig,
     Settings,
     TeamFile,
@@ -20,6 +21,7 @@ from compllm.core.routing import ExpertProfile
 from compllm.experts.base import Backend
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.endpoint import EndpointBackend
+from compllm.experts.function import FunctionBackend, find_function
 from compllm.router.base import Encoder
 from compllm.router.calibration import Calibration
 from compllm.router.endpoint_encoder import EndpointEncoder
@@ -72,7 +74,7 @@ def make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
     """Return the backend that reaches a model of the file.
 
     Raises:
-        ConfigError: its API key is not set.
+        ConfigError: its API key is not set, or its function is not there.
     """
     config = file.config.models[name]
     if isinstance(config, EndpointModelConfig):
@@ -85,6 +87,8 @@ def make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
             timeout_s=config.timeout_s,
             dialect=config.dialect,
         )
+    if isinstance(config, FunctionModelConfig):
+        return FunctionBackend(find_function(config.function), config.function)
     return make_embedded(file, config, settings)
 
 

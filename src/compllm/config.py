@@ -26,12 +26,14 @@ _FORMS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$": "a name of letters, digits, `_`, `-` and `.`, 64 at most",
     r"^https?://[^\s/]": "an address like `http://127.0.0.1:11434/v1`",
     r"^[A-Z_][A-Z0-9_]*$": "the name of a variable in capitals, like `OPENAI_API_KEY`, never the key itself",
+    r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$": "a function like `package.module:name`",
     r"^[0-9a-f]{64}$": "64 digits as `compllm keys new NAME` prints them, never the key itself",
 }
-_NAME, _ADDRESS, _VARIABLE, _HASH = _FORMS
+_NAME, _ADDRESS, _VARIABLE, _FUNCTION, _HASH = _FORMS
 Name = Annotated[str, Field(pattern=_NAME)]
 Address = Annotated[str, Field(pattern=_ADDRESS)]
 Variable = Annotated[str, Field(pattern=_VARIABLE)]
+Function = Annotated[str, Field(pattern=_FUNCTION)]
 # A schema of numbers alone would make editors complain of `4GiB`.
 Size = Annotated[ByteSize, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "examples": ["4GiB"]})]
 # A device that names no capacity offers this share of the memory that is free when the team is opened.
@@ -98,7 +100,18 @@ class EndpointModelConfig(_Section):
     timeout_s: float = Field(120.0, gt=0, description="Longest wait for the next piece of an answer.")
 
 
-ModelConfig = Annotated[EmbeddedModelConfig | EndpointModelConfig, Field(discriminator="backend")]
+class FunctionModelConfig(_Section):
+    """A Python function in the place of a model; opening the team imports its module, which runs its code."""
+
+    backend: Literal["function"] = Field(description="The word `function`.")
+    function: Function = Field(
+        description="`package.module:name` of what gets the question and returns the answer, or None if it has none; "
+        "`compllm.experts.calculator:calculate` is there."
+    )
+    slots: int = Field(4, ge=1, le=64, description="Calls at once, each in a thread of its own.")
+
+
+ModelConfig = Annotated[EmbeddedModelConfig | EndpointModelConfig | FunctionModelConfig, Field(discriminator="backend")]
 
 
 class ExpertConfig(_Section):
@@ -358,6 +371,12 @@ def _check_references(document: Document, team: TeamFile) -> None:
     _known(document, ("router", "fallback"), config.router.fallback, config.experts, "expert")
     if config.router.calibration is not None:
         _exists(document, team, ("router", "calibration"), config.router.calibration, "calibration file")
+    _check_stages(document, config)
+    _check_fallbacks(document, config)
+    _check_keys(document, config.server.keys)
+
+
+def _check_stages(document: Document, config: TeamConfig) -> None:
     for section in ("planner", "aggregator"):
         stage = getattr(config, section)
         if stage.kind == "model" and stage.model is None:
@@ -365,9 +384,9 @@ def _check_references(document: Document, team: TeamFile) -> None:
                 (section,), "kind `model` needs a `model`", f"add `model:` with one of {_list(config.models)}"
             )
         _known(document, (section, "model"), stage.model, config.models, "model")
+        if isinstance(config.models.get(stage.model or ""), FunctionModelConfig):
+            raise document.error((section, "model"), "a function is no language model", "name another `model`")
         _check_adapter(document, (section,), stage, config.models)
-    _check_fallbacks(document, config)
-    _check_keys(document, config.server.keys)
 
 
 def _check_keys(document: Document, keys: Sequence[KeyConfig]) -> None:

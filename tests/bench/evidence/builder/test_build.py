@@ -8,7 +8,7 @@ import pytest
 
 from compllm.bench.evidence.builder.build import Built, Sources, compose, read_material, team_yaml, write
 from compllm.bench.evidence.builder.facts import Trained, stands_alone
-from compllm.bench.evidence.builder.fields import GENERAL, described, tag_of
+from compllm.bench.evidence.builder.fields import CALCULATOR, described, tag_of
 from compllm.bench.evidence.external import read_set
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.config import load_team
@@ -119,7 +119,7 @@ def test_a_join_compares_what_its_steps_found(sources: Sources) -> None:
     for row in rows:
         first, second, last = row.plan
         assert first.expert != second.expert
-        assert (last.expert, last.depends_on) == (GENERAL, (1, 2))
+        assert (last.expert, last.depends_on) == (CALCULATOR, (1, 2))
         if row.question.startswith("How many"):
             assert row.parts == ((str(abs(value(row, 0) - value(row, 1))),),)
         else:
@@ -159,7 +159,7 @@ def test_what_is_written_can_be_asked(sources: Sources, tmp_path: Path) -> None:
     write(built(sources), tmp_path / "out")
     team = load_team(tmp_path / "out")
     rows = read_set(str(tmp_path / "out" / "All.jsonl"))
-    assert {step.expert for row in rows for step in row.plan} == set(team.config.experts)
+    assert {step.expert for row in rows for step in row.plan} == set(team.config.experts) - {"general"}
     for expert in team.config.experts.values():
         assert all(read_json_lines(team.resolve(path)) for path in expert.documents)
 

@@ -23,7 +23,7 @@ from compllm.bench.evidence.builder.facts import (
     xquad_facts,
     xquad_passages,
 )
-from compllm.bench.evidence.builder.fields import GENERAL, described
+from compllm.bench.evidence.builder.fields import CALCULATOR, GENERAL, described
 from compllm.bench.evidence.builder.questions import dependent, joins, parallel
 from compllm.bench.evidence.rows import EvidenceRow, write_rows
 from compllm.config import TEAM_FILE
@@ -37,6 +37,10 @@ _SAME = {"film_tv": "film"}
 # Paragraphs of a library's field that no question needs: what retrieval must tell the right ones from.
 _DISTRACTORS = 120
 _MODEL = "smollm2"
+_CALCULATES = (
+    "An expert in mathematics who answers questions about sums, differences and averages, and which number or date is "
+    "larger or earlier."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,10 @@ def write(built: Built, folder: Path) -> dict[str, int]:
 
 def team_yaml(domains: list[str]) -> str:
     """Return a team file with an expert for each field on the bundled model, and a general one to fall back on."""
-    experts: dict[str, object] = {GENERAL: {"model": _MODEL, "instructions": "Answer in one short sentence."}}
+    experts: dict[str, object] = {
+        GENERAL: {"model": _MODEL, "instructions": "Answer in one short sentence."},
+        CALCULATOR: {"model": CALCULATOR, "description": _CALCULATES, "fallback": GENERAL},
+    }
     for domain, (description, examples) in described(domains).items():
         experts[domain] = {
             "model": _MODEL,
@@ -174,7 +181,8 @@ def team_yaml(domains: list[str]) -> str:
                 "slots": 4,
                 "context_tokens": 2048,
                 "adapters": {"planner": "bundled", "reader": "bundled"},
-            }
+            },
+            CALCULATOR: {"backend": "function", "function": "compllm.experts.calculator:calculate"},
         },
         "planner": {"kind": "model", "model": _MODEL, "adapter": "planner"},
         "aggregator": {"kind": "joined"},  # the gold answers are bare, and so are those that are held against them

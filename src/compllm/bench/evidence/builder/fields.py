@@ -5,6 +5,7 @@ from __future__ import annotations
 from compllm.config import load_team, starter_path
 
 GENERAL = "general"
+CALCULATOR = "calculator"
 
 _TAGS = {"film": "film and television", "film_tv": "film and television"}
 _FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {

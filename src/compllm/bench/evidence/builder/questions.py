@@ -19,7 +19,7 @@ from compllm.bench.evidence.builder.encyclopaedia import (
     who_made,
 )
 from compllm.bench.evidence.builder.facts import Fact
-from compllm.bench.evidence.builder.fields import GENERAL, tag_of
+from compllm.bench.evidence.builder.fields import CALCULATOR, tag_of
 from compllm.bench.evidence.builder.wording import together
 from compllm.bench.evidence.rows import EvidenceRow, GoldStep
 
@@ -158,7 +158,7 @@ def _join(number: int, first: Fact, second: Fact, rng: random.Random) -> Evidenc
     else:
         asked = f"Which is larger, {first.event} or {second.event}?"
         last, answers = f"Which is larger, {first.event} (#1) or {second.event} (#2)?", _names(high)
-    joined = GoldStep(3, last, _MATHEMATICS, (1, 2), GENERAL, answers)
+    joined = GoldStep(3, last, _MATHEMATICS, (1, 2), CALCULATOR, answers)
     return _row("J", number, asked, (answers,), (_step(1, first), _step(2, second), joined), [first, second])
 
 

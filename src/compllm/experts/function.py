@@ -1,0 +1,75 @@
+"""A Python function in the place of a model: exact where a language model would guess, or a way to one's own data."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncGenerator, Callable
+
+import anyio
+import anyio.to_thread
+
+from compllm.errors import ConfigError, ExpertResponseError
+from compllm.experts.base import ChatRequest, Chunk, LoadReport
+
+Function = Callable[[str], str | None]
+
+
+class FunctionBackend:
+    """Answers with what a function returns for the question; it runs in a thread and takes no memory of ours.
+
+    The function gets the last user message: the question, after the passages if its expert has documents. With None or
+    an empty text it says that it has no answer, and who comes next is asked. A cancelled call is left to end by itself.
+    """
+
+    supports_grammar = False
+    supports_json_schema = False
+
+    def __init__(self, function: Function, name: str) -> None:
+        self._function = function
+        self._name = name
+
+    async def load(self) -> LoadReport:
+        """Do nothing: the function is there."""
+        return LoadReport(0, 0.0)
+
+    async def evict(self) -> None:
+        """Do nothing: there is nothing to free."""
+
+    async def crashed(self) -> str:
+        """Never return: a function fails call by call."""
+        while True:
+            await anyio.sleep_forever()
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        """Yield the answer in one piece.
+
+        Raises:
+            ExpertResponseError: the function raised, returned no text, or has no answer.
+        """
+        question = next(message.content for message in reversed(request.messages) if message.role == "user")
+        try:
+            answer = await anyio.to_thread.run_sync(self._function, question, abandon_on_cancel=True)
+        except Exception as error:
+            raise ExpertResponseError(f"{self._name} raised {type(error).__name__}: {error}") from error
+        if answer is not None and not isinstance(answer, str):
+            raise ExpertResponseError(f"{self._name} returned {type(answer).__name__} instead of text")
+        if not answer:
+            raise ExpertResponseError(f"{self._name} has no answer to this")
+        yield Chunk(answer)
+        yield Chunk(finish_reason="stop")
+
+
+def find_function(path: str) -> Function:
+    """Return the function that `package.module:name` names; its module is imported, which runs its code.
+
+    Raises:
+        ConfigError: there is no such module, or nothing in it that can be called has this name.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: Function | None = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ConfigError(f"function {path}: the module {module} cannot be imported ({error})") from error
+    if not callable(found):
+        raise ConfigError(f"function {path}: the module {module} has no function {name}")
+    return found
