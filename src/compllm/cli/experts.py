@@ -29,13 +29,19 @@ def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
             typer.echo(f"{name} (model {expert.model}{documents})\n    {expert.description}")
 
 
+_ANY_QUESTION = "What is the capital of France?"
+
+
 @app.command("check")
 @synchronous
 async def check(
     team: TeamOption = None,
     question: Annotated[
-        str, typer.Option("--question", callback=readable, help="What each expert is asked.")
-    ] = "Are you there?",
+        str | None,
+        typer.Option(
+            "--question", callback=readable, help="What each expert is asked; default: the first of its examples."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Load every model and have every expert answer once."""
@@ -43,9 +49,9 @@ async def check(
 
     code = ANSWERED
     async with Team.load(team) as opened:
-        for name in opened.file.config.experts:
+        for name, expert in opened.file.config.experts.items():
             try:
-                answer = await opened.ask_expert(name, question)
+                answer = await opened.ask_expert(name, question or next(iter(expert.examples), _ANY_QUESTION))
                 report = {"expert": name, "ok": True, "elapsed_s": answer.elapsed_s, "answer": answer.text}
             except RunError as error:
                 code = FAILED
