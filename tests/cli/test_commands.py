@@ -72,7 +72,7 @@ def test_every_expert_is_asked_and_a_failure_does_not_hide_the_others(invoke: In
 
 def test_experts_are_asked_what_their_examples_say_unless_told_otherwise(invoke: Invoke, serve: Serve) -> None:
     with serve(bad.good("here"), bad.good("here")) as server:
-        expert = "  b: {model: m, description: Another, examples: [Who knows?]}\nrouter:"
+        expert = "  b: {model: m, description: Another, examples: ['Who knows?']}\nrouter:"
         Path("compllm.yaml").write_text(Path("compllm.yaml").read_text().replace("router:", expert))
         assert invoke("experts", "check").exit_code == 0
         asked = {seen.body["messages"][-1]["content"] for seen in server.seen if seen.body}
