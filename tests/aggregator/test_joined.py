@@ -28,3 +28,23 @@ async def test_every_answer_is_a_cited_sentence(answer: str, line: str) -> None:
 async def test_a_gap_has_no_line() -> None:
     parts = (Part(1, "q", "", ""), Part(2, "q", "Two.", "b"))
     assert [piece async for piece in JoinedAggregator().join("?", parts)] == ["Two. [2]"]
+
+
+@pytest.mark.parametrize(
+    ("second", "chosen", "line"),
+    [
+        ("1938.", "1895", "1895 (When was Ann born?). [3]"),
+        ("1938", "1938.", "1938 (When did it rain?). [3]"),
+        ("1895", "1895", "1895. [3]"),
+        ("1938", "43", "43. [3]"),
+    ],
+)
+async def test_a_choice_between_answers_says_what_was_chosen(second: str, chosen: str, line: str) -> None:
+    given = (Part(1, "When was Ann born?", "1895.", "a"), Part(2, "When did it rain?", second, "b"))
+    parts = (*given, Part(3, "Which is earlier?", chosen, "c", (1, 2)))
+    assert [piece async for piece in JoinedAggregator().join("?", parts)][-1] == f"\n{line}"
+
+
+async def test_an_answer_handed_on_is_no_choice() -> None:
+    parts = (Part(1, "q", "1895", "a"), Part(2, "r", "1895", "b", (1,)))
+    assert [piece async for piece in JoinedAggregator().join("?", parts)][-1] == "\n1895. [2]"
