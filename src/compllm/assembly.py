@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +103,15 @@ def make_embedded(file: TeamFile, config: EmbeddedModelConfig, settings: Setting
         threads=config.threads or cores,
         cache_dir=settings.cache_dir,
     )
+
+
+def share_cores(backends: Mapping[str, Backend], devices: Iterable[Device]) -> None:
+    """Tell the embedded models whether another one may be in memory, and at work, at the same time."""
+    embedded = [each for each in backends.values() if isinstance(each, EmbeddedBackend)]
+    smallest = sorted(each.estimated_footprint_bytes() for each in embedded)[:2]
+    together = len(smallest) > 1 and any(sum(smallest) <= device.capacity_bytes for device in devices)
+    for each in embedded:
+        each.alone = not together
 
 
 def model_of(name: str, backend: Backend | None, config: ModelConfig, devices: Sequence[Device]) -> Model:

@@ -18,7 +18,15 @@ import anyio.to_thread
 from compllm.aggregator.base import Aggregator
 from compllm.aggregator.joined import JoinedAggregator
 from compllm.aggregator.written import ModelAggregator
-from compllm.assembly import make_backend, make_encoder, make_router, model_of, profile_of, secrets_of
+from compllm.assembly import (
+    make_backend,
+    make_encoder,
+    make_router,
+    model_of,
+    profile_of,
+    secrets_of,
+    share_cores,
+)
 from compllm.config import (
     ExpertConfig,
     ModelConfig,
@@ -280,6 +288,7 @@ class Team:
         experts = self._make_experts(file)
         router = make_router(file, self._encoder, partial(_best_passages, experts))
         devices = list(self._executor.scheduler.ledger.devices.values())
+        share_cores(self._backends | backends, devices)
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._backends.update(backends)
         self._models.update(added)
@@ -308,6 +317,7 @@ class Team:
     def _make_scheduler(self) -> Scheduler:
         config = self.file.config
         devices = [Device(name, each.capacity_bytes, each.core_count) for name, each in config.devices.items()]
+        share_cores(self._backends, devices)
         models = [model_of(name, self._backends[name], each, devices) for name, each in config.models.items()]
         rules = Rules(skip_descendants=config.on_failure == "skip", max_runs=config.limits.runs)
         return Scheduler(models, devices, rules)

@@ -142,7 +142,7 @@ def test_auto_prefers_documents_that_answer_over_a_tag_that_passes() -> None:
     settled = settle(tag, question, rank_by_documents({"b": 0.9, "a": 0.75}))
     assert (settled.mode, settled.eligible) == ("documents", ("b", "a"))
     assert "passage 0.90" in settled.finding
-    assert settle(tag, question, rank_by_documents({"b": 0.69})).mode == "tag"
+    assert settle(tag, question, rank_by_documents({"b": 0.59})).mode == "tag"
     assert settle(tag, question, rank_by_documents({})).mode == "tag"
     assert settle(tag, question, rank_by_documents({"b": 0.81, "a": 0.8})).eligible == ("a", "b")
     assert settle(None, question, rank_by_documents({"b": 0.9})).eligible == ("b",)

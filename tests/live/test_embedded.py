@@ -141,6 +141,7 @@ async def test_want_of_memory_is_reported_as_such() -> None:
         "context_tokens": 8192,
         "slots": 2,
         "threads": 1,
+        "alone": True,
         "batch_tokens": 64,
         "adapters": [],
         "need_bytes": 700 * 2**20,

@@ -161,7 +161,12 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
     cores = device.core_count
     backends = {
         f"model{n}": EmbeddedBackend(
-            None, threads=cores, slots=_SLOTS, context_tokens=_CONTEXT_TOKENS, cache_dir=cache_dir
+            None,
+            threads=cores,
+            slots=_SLOTS,
+            context_tokens=_CONTEXT_TOKENS,
+            alone=count == 1,
+            cache_dir=cache_dir,
         )
         for n in range(count)
     }

@@ -71,7 +71,10 @@ async def _compare(model_count: int, repeats: int, tokens: int) -> dict[str, flo
     names = [f"model{n}" for n in range(model_count)]
     cores = device.core_count
     cache_dir = load_settings().cache_dir
-    backends = {name: EmbeddedBackend(None, threads=cores, slots=4, cache_dir=cache_dir) for name in names}
+    backends = {
+        name: EmbeddedBackend(None, threads=cores, slots=4, alone=model_count == 1, cache_dir=cache_dir)
+        for name in names
+    }
     models = [
         Model(name, backend.estimated_footprint_bytes(), slots=4, threads=backend.compute_share, devices=("cpu",))
         for name, backend in backends.items()

@@ -47,6 +47,8 @@ class EmbeddedBackend:
             after another, not batched.
         threads: computing threads, at most as many as there are cores for this model.
         cache_dir: where the bundled model is kept.
+        alone: no other model computes on the same cores: then its threads wait for each other awake for longer, which
+            makes it half as fast again, and would make two of them slower. May be changed until the model is loaded.
         timeout_s: the longest silence of a request, while it reads its prompt and between two pieces.
         progress: gets the share, 0 to 1, of the bundled model's weights that is written, in a worker thread.
 
@@ -66,6 +68,7 @@ class EmbeddedBackend:
         context_tokens: int = 2048,
         slots: int = 4,
         adapters: Mapping[str, Path] | None = None,
+        alone: bool = True,
         timeout_s: float = 120.0,
         load_timeout_s: float = 300.0,
         cancel_grace_s: float = 30.0,
@@ -81,6 +84,7 @@ class EmbeddedBackend:
         self.slots = slots
         self.threads = threads
         self.adapters = dict(adapters or {})
+        self.alone = alone
         self._bundled = model_path is None
         self._cache_dir = cache_dir
         self._progress = progress
@@ -119,6 +123,7 @@ class EmbeddedBackend:
             context_tokens=self.context_tokens,
             slots=self.slots,
             adapters=self.adapters,
+            alone=False,
             timeout_s=self._timeout_s,
             load_timeout_s=self._load_timeout_s,
             cancel_grace_s=self._cancel_grace_s,
@@ -129,7 +134,7 @@ class EmbeddedBackend:
     def compute_share(self) -> int:
         """Cores that the scheduler counts for a worker that answers: half its threads, rounded up.
 
-        The workers' threads sleep while they wait for each other, so two workers with a thread for every core are
+        The workers' threads soon sleep while they wait for each other, so two workers with a thread for every core are
         faster side by side than in turn (`compllm bench speedup`); with spinning threads they would be much slower.
         """
         return (self.threads + 1) // 2
@@ -238,6 +243,7 @@ class EmbeddedBackend:
             "model_path": str(path),
             "adapters": [str(adapter) for adapter in self.adapters.values()],
             "threads": self.threads,
+            "alone": self.alone,
             "need_bytes": need_bytes,
             **self._sizes(),
         }
