@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 """The router over a table of vectors: modes, batches, threads and what it refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
