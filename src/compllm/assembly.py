@@ -9,7 +9,6 @@ from pathlib import Path
 from compllm.config import (
     EmbeddedModelConfig,
     EndpointModelConfig,
-    ExpertConfig,
     FunctionModelConfig,
     ModelConfig,
     Settings,
@@ -51,7 +50,7 @@ def make_router(file: TeamFile, encoder: Encoder, read: Callable[[str], Mapping[
     config = file.config.router
     return Router(
         encoder,
-        [profile_of(name, expert) for name, expert in file.config.experts.items()],
+        [profile_of(file, name) for name in file.config.experts],
         mode=config.mode,
         threshold=config.threshold,
         fallback=config.fallback,
@@ -60,9 +59,11 @@ def make_router(file: TeamFile, encoder: Encoder, read: Callable[[str], Mapping[
     )
 
 
-def profile_of(name: str, config: ExpertConfig) -> ExpertProfile:
+def profile_of(file: TeamFile, name: str) -> ExpertProfile:
     """Return what the router knows of an expert."""
-    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback)
+    config = file.config.experts[name]
+    exact = isinstance(file.config.models[config.model], FunctionModelConfig)
+    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback, exact)
 
 
 def _calibration(file: TeamFile, encoder: Encoder) -> Calibration | None:

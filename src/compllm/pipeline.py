@@ -326,7 +326,7 @@ class Team:
         return {name: self._make_expert(file, name, config) for name, config in file.config.experts.items()}
 
     def _make_expert(self, file: TeamFile, name: str, config: ExpertConfig) -> Expert:
-        profile = profile_of(name, config)
+        profile = profile_of(file, name)
         retrieve = self._retrieval([file.resolve(path) for path in config.documents]) if config.documents else None
         return Expert(
             profile,

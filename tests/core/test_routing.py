@@ -148,6 +148,17 @@ def test_auto_prefers_documents_that_answer_over_a_tag_that_passes() -> None:
     assert settle(None, question, rank_by_documents({"b": 0.9})).eligible == ("b",)
 
 
+def test_who_is_exact_is_asked_before_documents_that_speak_of_it() -> None:
+    tag, question = by_tag({"sums": 0.8, "a": 0.75}), by_question({"sums": 0.1, "a": 0.3})
+    documents = rank_by_documents({"b": 0.9})
+    settled = settle(tag, question, documents, exact={"sums"})
+    assert (settled.mode, settled.eligible) == ("tag", ("sums", "b"))
+    assert settle(tag, question, None, exact={"sums"}).eligible == ("sums", "a")
+    assert settle(tag, question, documents, exact={"a"}).eligible == ("b",)
+    assert settle(by_tag({"sums": 0.6}), question, documents, exact={"sums"}).eligible == ("b",)
+    assert settle(None, question, documents, exact={"sums"}).eligible == ("b",)
+
+
 def test_auto_names_both_findings_when_neither_passes() -> None:
     settled = settle(by_tag({"a": 0.6, "b": 0.2}), by_question({"a": 0.3, "b": 0.3}))
     assert settled.eligible == ()

@@ -1,6 +1,7 @@
 """The router over a table of vectors: modes, batches, threads and what it refuses."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,14 @@ def test_auto_asks_the_documents_first_and_no_other_mode_does() -> None:
     assert (found.expert, found.mode) == ("law", "documents")
     assert deciding("auto").route("What helps against fever?", "cardiology").mode == "tag"
     assert deciding("tag").route("Is it a crime to poison someone?", "cardiology").expert == "medicine"
+
+
+def test_auto_asks_an_exact_expert_first_and_the_documents_after_it() -> None:
+    exact = [replace(MEDICINE, exact=True), LAW]
+    calibration = Calibration("table", 0.05, GATE)
+    deciding = Router(TableEncoder(TABLE), exact, calibration=calibration, read=lambda _: {"law": 0.95})
+    found = deciding.route("Is it a crime to poison someone?", "cardiology")
+    assert (found.mode, [candidate.expert for candidate in found.candidates]) == ("tag", ["medicine", "law"])
 
 
 def test_auto_takes_the_tag_if_it_passes_and_the_question_if_not() -> None:

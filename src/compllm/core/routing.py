@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -66,7 +66,8 @@ class ExpertProfile:
     """What routing knows of an expert; `fallback` answers when this expert fails.
 
     The description works best in the form "An expert in X who answers questions about A, B, C.". An expert with
-    neither description nor examples is never chosen by its score, only as a fallback.
+    neither description nor examples is never chosen by its score, only as a fallback. An `exact` one answers rightly or
+    not at all.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ExpertProfile:
     description: str
     examples: tuple[str, ...] = ()
     fallback: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +224,21 @@ def rank_by_documents(scores: Mapping[str, float], *, threshold: float = READ_TH
 
 
 def settle(
-    tag: Ranking | None, question: Ranking, documents: Ranking | None = None, *, tie_margin: float = TIE_MARGIN
+    tag: Ranking | None,
+    question: Ranking,
+    documents: Ranking | None = None,
+    *,
+    tie_margin: float = TIE_MARGIN,
+    exact: Collection[str] = (),
 ) -> Ranking:
     """Let the documents decide if one has a clear passage, else the tag if it passed, else the question.
 
-    A tie within the margin is settled by the next of them.
+    A tie within the margin is settled by the next of them. Before all of that, one of the `exact` experts is tried if
+    the tag fits it best: the documents may speak of what is to be computed or compared, and do not do it.
     """
+    if tag is not None and tag.eligible and tag.eligible[0] in exact:
+        after = settle(None, question, documents, tie_margin=tie_margin)
+        return replace(tag, eligible=tuple(dict.fromkeys([tag.eligible[0], *after.eligible])))
     if documents is not None and documents.eligible:
         return _settle_tie(documents, tag or question, tie_margin)
     if tag is None:

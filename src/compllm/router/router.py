@@ -115,7 +115,8 @@ class Router:
         question = self._by_question(index, vectors[-1], self._calibration)
         tagged = len(vectors) > 1
         tag = self._by_similarity(index, vectors[0], f'the tag "{step.field}"') if tagged else None
-        return settle(tag, question, self._by_documents(step.question), tie_margin=self._tie_margin)
+        exact = [profile.name for profile in self._team.profiles if profile.exact]
+        return settle(tag, question, self._by_documents(step.question), tie_margin=self._tie_margin, exact=exact)
 
     def _by_documents(self, question: str) -> Ranking | None:
         if self._read is None or self._mode != "auto":
