@@ -31,7 +31,7 @@ WITHOUT_MODEL_BYTES = 150_000_000
 # Among them single, compound and two-hop questions.
 CHOSEN = {
     "business": ("finance-purchases", "two-leave-budget", "bridge-parental"),
-    "medicine": ("endo-thyroid", "two-palpitations", "three-tests"),
+    "medicine": ("endo-thyroid", "two-sugar", "three-tests"),
     "education": ("literature-hard-times", "three-coal", "bridge-dickens"),
     "edge": ("navigation-pass", "two-star-ukulele", "music-jazz"),
 }
@@ -81,9 +81,9 @@ async def test_literature_answers_with_what_history_has_said(tmp_path: Path) -> 
 
 
 def test_the_edge_answers_with_three_models_in_the_memory_of_one(tmp_path: Path) -> None:
-    question = "How long does a hard-boiled egg need, how high is Saddle Pass, and where did jazz begin?"
+    question = "How long does rice need, how high is Saddle Pass, and where did jazz begin?"
     events, peak_bytes = run("ask", "--json", "--team", str(EXAMPLES / "edge"), question, folder=tmp_path)
-    assert all(part in events[-1]["answer"] for part in ("ten minutes", "2,105", "New Orleans"))
+    assert all(part in events[-1]["answer"] for part in ("15 minutes", "2,105", "New Orleans"))
     kinds = [event["kind"] for event in events]
     assert (kinds.count("model_loaded"), kinds.count("model_evicted")) == (3, 2)
     assert EDGE_BYTES / 2 < peak_bytes < EDGE_BYTES
