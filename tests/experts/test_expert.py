@@ -126,7 +126,7 @@ async def test_a_reader_that_finds_nothing_in_the_best_passage_reads_the_next() 
     assert isinstance(answer, SubAnswer)
     assert (answer.text, answer.passages) == ("Second it is.", PASSAGES[1:])
     assert (answer.prompt_tokens, answer.completion_tokens) == (4 + 4, 4 + 3)
-    assert answer.ttft_s > 0.004
+    assert 0 < answer.ttft_s <= answer.elapsed_s
 
 
 @pytest.mark.parametrize("score", [0.49, 0.5])
