@@ -24,10 +24,10 @@ from compllm.serve.page import mount_page
 from compllm.serve.service import open_service
 
 DOCS = Path(__file__).parent
-QUESTION = "What is the capital of the country where Mozart was born, and who wrote Middlemarch?"
+QUESTION = "What is the population of the capital of France, and who wrote Middlemarch?"
 PLAN = """\
-1. [music] In which country was Mozart born?
-2. [geography] What is the capital of #1?
+1. [geography] What is the capital of France?
+2. [geography] What is the population of #1?
 3. [literature] Who wrote Middlemarch?
 """
 DESK: Mapping[str, Any] = {"viewport": {"width": 1100, "height": 1320}}
