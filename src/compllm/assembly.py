@@ -89,7 +89,8 @@ def make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
             dialect=config.dialect,
         )
     if isinstance(config, FunctionModelConfig):
-        return FunctionBackend(find_function(config.function), config.function)
+        function = find_function(config.function, f"models.{name}")
+        return FunctionBackend(function, config.function, config.slots)
     return make_embedded(file, config, settings)
 
 

@@ -100,7 +100,7 @@ class Team:
         self._encoder = RememberingEncoder(encoder or make_encoder(file, self.settings.cache_dir))
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
-        self._models = dict(file.config.models)  # all that were ever known: their workers stay when the file drops them
+        self._known_models = dict(file.config.models)
         self._documents = ExitStack()
         self._experts = self._make_experts(file)
         self.router = make_router(file, self._encoder, partial(_best_passages, self._experts))
@@ -282,7 +282,7 @@ class Team:
                 has changed.
             ModelTooLargeError: a new model fits no device; nothing has changed.
         """
-        _check_reload(self.file.config, file.config, self._models)
+        _check_reload(self.file.config, file.config, self._known_models)
         added = {name: each for name, each in file.config.models.items() if name not in self._backends}
         backends = {name: make_backend(file, name, self.settings) for name in added}
         experts = self._make_experts(file)
@@ -291,7 +291,7 @@ class Team:
         share_cores(self._backends | backends, devices)
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._backends.update(backends)
-        self._models.update(added)
+        self._known_models.update(added)
         self._journal.hide(secrets_of(file))
         self.file, self.router, self._experts = file, router, experts
 

@@ -69,6 +69,7 @@ async def test_a_slow_function_is_not_waited_for_when_it_is_cancelled() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(text_of, wait)
         await anyio.to_thread.run_sync(begun.wait)
+        assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0  # others have all of theirs
         group.cancel_scope.cancel()
     assert not end.is_set()
     end.set()
@@ -77,15 +78,20 @@ async def test_a_slow_function_is_not_waited_for_when_it_is_cancelled() -> None:
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("no_such_module:f", "no_such_module cannot be imported"),
+        ("no_such_module:f", "no_such_module cannot be imported .ModuleNotFoundError"),
+        ("broken_module:f", "cannot be imported .NameError"),
         ("compllm.experts.calculator:f", "has no function f"),
         ("compllm.experts.calculator:MAX_CHARACTERS", "has no function MAX_CHARACTERS"),
     ],
 )
-def test_a_function_that_is_not_there_is_named(path: str, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        find_function(path)
-    assert find_function("compllm.experts.calculator:calculate") is calculate
+def test_a_function_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, reason: str
+) -> None:
+    (tmp_path / "broken_module.py").write_text("def f(question): return question\nnonsense\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"^models\.sums: .*{reason}"):
+        find_function(path, "models.sums")
+    assert find_function("compllm.experts.calculator:calculate", "models.sums") is calculate
 
 
 def opened(folder: Path, function: str) -> Team:

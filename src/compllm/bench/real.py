@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from compllm.assembly import share_cores
 from compllm.config import DeviceConfig, load_settings
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
@@ -161,12 +162,7 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
     cores = device.core_count
     backends = {
         f"model{n}": EmbeddedBackend(
-            None,
-            threads=cores,
-            slots=_SLOTS,
-            context_tokens=_CONTEXT_TOKENS,
-            alone=count == 1,
-            cache_dir=cache_dir,
+            None, threads=cores, slots=_SLOTS, context_tokens=_CONTEXT_TOKENS, cache_dir=cache_dir
         )
         for n in range(count)
     }
@@ -181,7 +177,9 @@ def worker_team(count: int, capacity_bytes: int | None = None) -> WorkerTeam:
         )
         for name, backend in backends.items()
     )
-    return WorkerTeam(backends, models, Device(_DEVICE, capacity_bytes or device.capacity_bytes, cores))
+    room = Device(_DEVICE, capacity_bytes or device.capacity_bytes, cores)
+    share_cores(backends, [room])
+    return WorkerTeam(backends, models, room)
 
 
 # --- composition -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
+from compllm.assembly import share_cores
 from compllm.config import DeviceConfig, load_settings
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
@@ -71,17 +72,16 @@ async def _compare(model_count: int, repeats: int, tokens: int) -> dict[str, flo
     names = [f"model{n}" for n in range(model_count)]
     cores = device.core_count
     cache_dir = load_settings().cache_dir
-    backends = {
-        name: EmbeddedBackend(None, threads=cores, slots=4, alone=model_count == 1, cache_dir=cache_dir)
-        for name in names
-    }
+    backends = {name: EmbeddedBackend(None, threads=cores, slots=4, cache_dir=cache_dir) for name in names}
+    room = Device("cpu", device.capacity_bytes, cores)
+    share_cores(backends, [room])
     models = [
         Model(name, backend.estimated_footprint_bytes(), slots=4, threads=backend.compute_share, devices=("cpu",))
         for name, backend in backends.items()
     ]
     nodes = range(len(_QUESTIONS))
     together_s, apart_s, equal = [], [], True
-    async with Executor(Scheduler(models, [Device("cpu", device.capacity_bytes, cores)]), backends) as executor:
+    async with Executor(Scheduler(models, [room]), backends) as executor:
         await _ask(executor, "warm", names, nodes, 8)
         for repeat in range(repeats):
             began_s = time.monotonic()

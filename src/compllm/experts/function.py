@@ -18,15 +18,17 @@ class FunctionBackend:
     """Answers with what a function returns for the question; it runs in a thread and takes no memory of ours.
 
     The function gets the last user message: the question, after the passages if its expert has documents. With None or
-    an empty text it says that it has no answer, and who comes next is asked. A cancelled call is left to end by itself.
+    an empty text it says that it has no answer, and who comes next is asked. A cancelled call is left to end by itself
+    and keeps one of the `slots` threads until it does.
     """
 
     supports_grammar = False
     supports_json_schema = False
 
-    def __init__(self, function: Function, name: str) -> None:
+    def __init__(self, function: Function, name: str, slots: int = 4) -> None:
         self._function = function
         self._name = name
+        self._threads = anyio.CapacityLimiter(slots)  # its own: calls that hang must not use up everybody's threads
 
     async def load(self) -> LoadReport:
         """Do nothing: the function is there."""
@@ -48,8 +50,10 @@ class FunctionBackend:
         """
         question = next(message.content for message in reversed(request.messages) if message.role == "user")
         try:
-            answer = await anyio.to_thread.run_sync(self._function, question, abandon_on_cancel=True)
-        except Exception as error:
+            answer = await anyio.to_thread.run_sync(
+                self._function, question, abandon_on_cancel=True, limiter=self._threads
+            )
+        except Exception as error:  # somebody's code: whatever it raises is reported
             raise ExpertResponseError(f"{self._name} raised {type(error).__name__}: {error}") from error
         if answer is not None and not isinstance(answer, str):
             raise ExpertResponseError(f"{self._name} returned {type(answer).__name__} instead of text")
@@ -59,8 +63,10 @@ class FunctionBackend:
         yield Chunk(finish_reason="stop")
 
 
-def find_function(path: str) -> Function:
+def find_function(path: str, place: str) -> Function:
     """Return the function that `package.module:name` names; its module is imported, which runs its code.
+
+    `place` is where the team file names it.
 
     Raises:
         ConfigError: there is no such module, or nothing in it that can be called has this name.
@@ -68,8 +74,9 @@ def find_function(path: str) -> Function:
     module, _, name = path.partition(":")
     try:
         found: Function | None = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
-        raise ConfigError(f"function {path}: the module {module} cannot be imported ({error})") from error
+    except Exception as error:  # somebody's code: whatever it raises is reported
+        reason = f"the module {module} cannot be imported ({type(error).__name__}: {error})"
+        raise ConfigError(f"{place}: {reason}; install it, put it on PYTHONPATH or mend it") from error
     if not callable(found):
-        raise ConfigError(f"function {path}: the module {module} has no function {name}")
+        raise ConfigError(f"{place}: the module {module} has no function {name}")
     return found

@@ -15,7 +15,7 @@ from typing import Any
 
 from compllm.errors import RoutingError
 
-_RECIPE = 1  # counts changes of what `_prepare` writes
+_RECIPE = 1  # counts changes of what `_prepared` writes
 _MODEL, _MATRICES = "model.onnx", "matrices.bin"
 _MAPPED_BYTES = 1024  # smaller ones stay inside the model
 
@@ -72,7 +72,7 @@ def _load(model: Path, threads: int, *, optimized: bool = False, written_to: Pat
         options.add_session_config_entry(f"{entry}min_size_in_bytes", str(_MAPPED_BYTES))
     try:
         return onnxruntime.InferenceSession(str(model), sess_options=options, providers=["CPUExecutionProvider"])
-    except (
+    except (  # they share no base but Exception
         errors.Fail,
         errors.InvalidProtobuf,
         errors.InvalidGraph,

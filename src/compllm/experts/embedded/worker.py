@@ -22,8 +22,7 @@ _LOG_ERRORS = 1
 # How many tokens must repeat to be taken up, and how many that follow are guessed.
 _SEEN_TOKENS, _GUESSED_TOKENS = 3, 8
 # How often a thread looks whether the others are done before it sleeps, where they have the cores to themselves and
-# where other workers want them. Measured on two cores, tokens/s of one and of two workers: 0: 39, 98; 100: 63, 97;
-# 300: 95, 87; 1000: 98, 54; 10000: 96, 10.
+# where other workers want them; measured in docs/benchmarks.md, "Composition on the embedded model".
 _SPINS_ALONE, _SPINS_SHARED = "300", "100"
 
 

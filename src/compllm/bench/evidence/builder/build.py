@@ -37,10 +37,6 @@ _SAME = {"film_tv": "film"}
 # Paragraphs of a library's field that no question needs: what retrieval must tell the right ones from.
 _DISTRACTORS = 120
 _MODEL = "smollm2"
-_CALCULATES = (
-    "An expert in mathematics who answers questions about sums, differences and averages, and which number or date is "
-    "larger or earlier."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +155,10 @@ def write(built: Built, folder: Path) -> dict[str, int]:
 
 def team_yaml(domains: list[str]) -> str:
     """Return a team file with an expert for each field on the bundled model, and a general one to fall back on."""
+    calculates, sums = described([CALCULATOR])[CALCULATOR]
     experts: dict[str, object] = {
         GENERAL: {"model": _MODEL, "instructions": "Answer in one short sentence."},
-        CALCULATOR: {"model": CALCULATOR, "description": _CALCULATES, "fallback": GENERAL},
+        CALCULATOR: {"model": CALCULATOR, "description": calculates, "examples": list(sums), "fallback": GENERAL},
     }
     for domain, (description, examples) in described(domains).items():
         experts[domain] = {
