@@ -6,7 +6,7 @@ may, is told at the end and in the exit code, and the others go on. Together the
 
 `--data DATA` names a folder for the commands that need files which are not part of this repository: psplib/ (*.sm,
 optimum.csv), route.jsonl, ood.jsonl, experts.json, plan.jsonl, read.jsonl and aggregate.jsonl. What it lacks is left
-out, and listed.
+out, and listed; so is the monolith of twice the size, unless its weights lie where examples/multiexpertqa/gemma says.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ import compllm
 ROOT = Path(__file__).parents[1]
 _GRACE_S = 10.0
 _SETS = ROOT / "examples" / "multiexpertqa"
-_SYSTEMS = "monolith,sequential,compllm,gold-plan,gold-route,gold-answers"
+_SYSTEMS = (
+    "monolith,monolith-base,top1,ensemble,cot,react,sequential,unconstrained,compllm,"
+    "read-route,gold-plan,gold-route,gold-answers"
+)
+_ASKED = 33  # of All: 20 of P, 7 of D and 6 of J
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command of `compllm` (without `--json`), the seconds it may take, and the files of the data that it needs.
+    """A command of `compllm` (without `--json`), the seconds it may take, and the files that it needs.
 
-    In its arguments `{data}` and `{out}` stand for the folders.
+    In both `{data}`, `{out}` and `{sets}` stand for the folders: of the data, of the results, and of MultiExpertQA.
     """
 
     name: str
@@ -50,49 +54,73 @@ class Step:
 
     def command(self, data: Path | None, out: Path) -> list[str]:
         """Return the arguments with the folders in their places."""
-        folders = {"data": str(data), "out": str(out), "sets": str(_SETS)}
-        return [*(argument.format_map(folders) for argument in self.arguments.split()), "--json"]
+        return [*(_placed(argument, data, out) for argument in self.arguments.split()), "--json"]
 
-    def missing(self, data: Path | None) -> list[str]:
-        """Return what it needs and the folder lacks."""
-        return [need for need in self.needs if data is None or not (data / need).exists()]
+    def missing(self, data: Path | None, out: Path) -> list[str]:
+        """Return what it needs and is not there."""
+        return [need for need in (_placed(need, data, out) for need in self.needs) if not Path(need).exists()]
+
+
+def _placed(text: str, data: Path | None, out: Path) -> str:
+    return text.format_map({"data": str(data or "DATA"), "out": str(out), "sets": str(_SETS)})
 
 
 STEPS = (
-    Step("engine", "bench engine", 60),
-    Step("projection-h100", "bench projection", 150),
-    Step("projection-a100", "bench projection --gpu a100", 150),
-    Step("scale", "simulate --scale", 180),
-    Step("serving", "bench serving", 180),
-    Step("speedup", "bench speedup --repeats 3", 300),
-    Step("residency", "bench schedule --residency --count 25", 300),
-    Step("optimum", "bench schedule --exact --count 10", 420),
+    Step("engine", "bench engine", 40),
+    Step("projection-h100", "bench projection --plot {out}/projection.png", 100),
+    Step("projection-a100", "bench projection --gpu a100", 100),
+    Step("scale", "simulate --scale", 90),
+    Step("serving", "bench serving", 120),
+    Step("speedup", "bench speedup --repeats 3", 100),
+    Step("residency", "bench schedule --residency --count 25", 240),
+    Step("optimum", "bench schedule --exact --count 10", 240),
     Step("real-workers", "bench schedule --real", 480),
     Step(
         "multiexpertqa",
-        f"bench run {{sets}}/P.jsonl --team {{sets}} --limit 4 --systems {_SYSTEMS} --out {{out}}/multiexpertqa.jsonl",
-        420,
+        f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
+        "--out {out}/multiexpertqa.jsonl --report {out}/multiexpertqa.html",
+        1320,
+    ),
+    Step(
+        "multiexpertqa-gemma",
+        f"bench run {{sets}}/All.jsonl --team {{sets}}/gemma --limit {_ASKED} --systems monolith "
+        "--out {out}/multiexpertqa-gemma.jsonl",
+        200,
+        ("{sets}/gemma/gemma3-270m.gguf",),
+    ),
+    *(
+        Step(
+            f"compllm-against-{name}",
+            f"bench compare {{out}}/multiexpertqa.jsonl@compllm {{out}}/{file}",
+            10,
+            ("{out}/multiexpertqa.jsonl", f"{{out}}/{file.partition('@')[0]}"),
+        )
+        for name, file in (
+            ("monolith", "multiexpertqa.jsonl@monolith"),
+            ("sequential", "multiexpertqa.jsonl@sequential"),
+            ("gemma", "multiexpertqa-gemma.jsonl@monolith"),
+        )
     ),
     Step(
         "psplib",
         "bench schedule --psplib {data}/psplib --sets j30 --schedules 200 --budget-ms 20",
-        300,
-        ("psplib",),
+        120,
+        ("{data}/psplib",),
     ),
     Step(
         "routing",
         "bench route {data}/route.jsonl --experts {data}/experts.json --ood {data}/ood.jsonl",
-        240,
-        ("route.jsonl", "experts.json", "ood.jsonl"),
+        150,
+        ("{data}/route.jsonl", "{data}/experts.json", "{data}/ood.jsonl"),
     ),
     Step(
         "planning",
-        "bench plan {data}/plan.jsonl --experts {data}/experts.json --limit 20 --at-once 4",
-        180,
-        ("plan.jsonl", "experts.json"),
+        "bench plan {data}/plan.jsonl --experts {data}/experts.json --limit 60 --at-once 4",
+        120,
+        ("{data}/plan.jsonl", "{data}/experts.json"),
     ),
-    Step("reading", "bench read {data}/read.jsonl --limit 30 --at-once 4", 120, ("read.jsonl",)),
-    Step("joining", "bench aggregate {data}/aggregate.jsonl --limit 20 --at-once 4", 120, ("aggregate.jsonl",)),
+    Step("reading", "bench read {data}/read.jsonl --limit 30 --at-once 4", 60, ("{data}/read.jsonl",)),
+    Step("joining", "bench aggregate {data}/aggregate.jsonl --limit 20 --at-once 4", 80, ("{data}/aggregate.jsonl",)),
 )
 
 
@@ -264,8 +292,8 @@ def gather(program: Sequence[str], steps: Sequence[Step], data: Path | None, out
 def _outcome(program: Sequence[str], step: Step, data: Path | None, out: Path, title: str) -> str:
     if (out / f"{step.name}.json").exists():
         return "there already"
-    if missing := step.missing(data):
-        return f"left out: needs {', '.join(missing)} (make evidence DATA=...)"
+    if missing := step.missing(data, out):
+        return f"left out: needs {', '.join(missing)}"
     print(f"{title}: compllm {step.arguments} (at most {step.limit_s:g} s)", file=sys.stderr)
     problem = run(program, step, data, out)
     return f"failed: {problem}" if problem else "done"

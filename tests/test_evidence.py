@@ -66,10 +66,14 @@ def test_folders_with_spaces_stay_whole(evidence: Any) -> None:
 
 def test_what_the_data_lack_is_left_out(evidence: Any, tmp_path: Path) -> None:
     (tmp_path / "route.jsonl").write_text("")
-    step = evidence.Step("x", "", 1, ("route.jsonl", "experts.json"))
-    assert step.missing(None) == ["route.jsonl", "experts.json"]
-    assert step.missing(tmp_path) == ["experts.json"]
-    assert [step.name for step in evidence.STEPS if step.missing(None)] == [
+    step = evidence.Step("x", "", 1, ("{data}/route.jsonl", "{data}/experts.json"))
+    assert step.missing(None, tmp_path) == ["DATA/route.jsonl", "DATA/experts.json"]
+    assert step.missing(tmp_path, tmp_path) == [f"{tmp_path}/experts.json"]
+    lacking = [step.name for step in evidence.STEPS if step.missing(None, tmp_path)]
+    assert [name for name in lacking if name != "multiexpertqa-gemma"] == [
+        "compllm-against-monolith",
+        "compllm-against-sequential",
+        "compllm-against-gemma",
         "psplib",
         "routing",
         "planning",
@@ -84,10 +88,16 @@ def test_one_failure_does_not_stop_the_others_and_is_tried_again(
     program = [sys.executable, "-c", PROGRAM]
     kinds = (("bad", 20), ("text", 20), ("slow", 0.2), ("good", 20))
     steps = [evidence.Step(kind, kind, limit_s) for kind, limit_s in kinds]
-    steps.append(evidence.Step("data", "good", 20, ("rows.jsonl",)))
+    steps.append(evidence.Step("data", "good", 20, ("{data}/rows.jsonl",)))
     assert evidence.gather(program, steps, None, tmp_path) == 3
     told = capsys.readouterr().err
-    for words in ("exit code 1", "not JSON", "stopped after 0.2 s", "[4/5] good: done", "left out: needs rows.jsonl"):
+    for words in (
+        "exit code 1",
+        "not JSON",
+        "stopped after 0.2 s",
+        "[4/5] good: done",
+        "left out: needs DATA/rows.jsonl",
+    ):
         assert words in told
     listed = (tmp_path / "README.md").read_text()
     assert "[good](good.md)" in listed

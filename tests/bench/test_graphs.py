@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compllm.bench.graphs import agreement, match_steps, parallelism
+from compllm.bench.graphs import agreement, match_steps, parallelism, same_shape
 from compllm.planner.language import parse_plan
 from compllm.router.base import Vectors
 
 pytest.importorskip("ortools")
+pytest.importorskip("networkx")
 
 GOLD = parse_plan("1. a\n2. b\n3. #1 or #2")
 AXES: Vectors = np.eye(4, dtype=np.float32)
@@ -63,6 +64,27 @@ def test_edges_count_under_the_matching(
     assert (agreed.edges_right, agreed.edges_made, agreed.edges_gold) == counts
     assert agreed.exact is exact
     assert agreed.parallelism_kept == pytest.approx(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("1. x\n2. y\n3. #1 or #2", True),
+        ("1. x\n2. y of #1\n3. z of #1", False),
+        ("1. x\n2. y of #1\n3. z of #2", False),
+        ("1. x\n2. y", False),
+        ("1. x\n2. y\n3. z\n4. #1 or #2", False),
+    ],
+)
+def test_the_shape_is_the_graph_without_its_questions(text: str, same: bool) -> None:
+    assert same_shape(parse_plan(text), GOLD) is same
+
+
+def test_the_order_of_steps_makes_no_other_shape() -> None:
+    one = parse_plan("1. a\n2. b of #1\n3. c\n4. #2 or #3")
+    assert same_shape(one, parse_plan("1. c\n2. a\n3. b of #2\n4. #3 or #1"))
+    wrong_way = agreement(one, one, {0: 2, 1: 1, 2: 0, 3: 3})
+    assert (wrong_way.exact, wrong_way.same_shape) == (False, True)
 
 
 def test_a_chain_has_no_parallelism_to_keep() -> None:

@@ -80,7 +80,7 @@ async def test_the_figures_of_a_file_and_of_its_kinds(tmp_path: Path) -> None:
     assert (bridge["expert_right"], bridge["tag_trusted"], bridge["whole_kept"]) == (0.5, 1, None)
     assert (whole["valid"], whole["exact"], whole["whole_kept"], whole["steps_off"]) == (0, 0, 0, 1)
     assert (whole["edge_f1"], whole["expert_right"], whole["parallelism_kept"]) == (None, None, None)
-    assert (every["exact"], every["edge_f1"]) == (0.5, 1)
+    assert (every["exact"], every["same_shape"], every["edge_f1"]) == (0.5, 0.5, 1)
     assert 0 <= float(str(every["first_s_p50"])) <= float(str(every["end_s_p50"]))
 
 

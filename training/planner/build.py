@@ -4,7 +4,7 @@
 
 FILES are public sets by their file names: strategyqa_train, 2wiki_dev200, compositional_celebrities_subset,
 compound_multi_expert (decompositions); expert_short_qa, bench12, clinc150 (single questions). Without them the rows are
-those of this project alone.
+those of this project alone. The rows of the second pass are written beside the first, to `planner.second.jsonl`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from training.planner import public
 from training.planner.examples import Example, is_writable, normalised
 from training.planner.own import SEED, own
+from training.planner.second import second_pass
 from training.planner.sets import from_public
 
 
@@ -31,13 +32,16 @@ def main() -> None:
     arguments = parser.parse_args()
     sets = {path.stem: public.read(path) for path in arguments.files}
     train, held = build(sets)
+    second = deduplicated(second_pass(train, sets, held), held)
     arguments.heldout.mkdir(parents=True, exist_ok=True)
     for name, examples in held.items():
         write(arguments.heldout / f"{name}.jsonl", [decomposition(e, f"{name}-{n}") for n, e in enumerate(examples)])
     rows = [example.row() for examples in held.values() for example in spread(examples, 60)]
     write(arguments.out.with_suffix(".heldout.jsonl"), rows)
-    write(arguments.out, [example.row() for example in train])
-    report(train, held)
+    for path, examples in ((arguments.out, train), (arguments.out.with_suffix(".second.jsonl"), second)):
+        write(path, [example.row() for example in examples])
+        report(path.name, examples)
+    print("held out:", {name: len(examples) for name, examples in held.items()})
 
 
 def write(path: Path, rows: Iterable[object]) -> None:
@@ -61,13 +65,12 @@ def decomposition(example: Example, name: str) -> dict[str, object]:
     return {"id": name, "kind": example.shape, "question": example.question, "sub_queries": steps}
 
 
-def report(train: Sequence[Example], held: dict[str, list[Example]]) -> None:
+def report(name: str, train: Sequence[Example]) -> None:
     """Print the counts by source and by shape."""
-    print(f"{len(train)} rows")
+    print(f"{name}: {len(train)} rows")
     for title, key in (("shape", lambda e: e.shape), ("source", lambda e: e.source.split(" (")[0])):
-        for name, count in Counter(map(key, train)).most_common(45):
-            print(f"  {title} {name}: {count}")
-    print("held out:", {name: len(examples) for name, examples in held.items()})
+        for each, count in Counter(map(key, train)).most_common(45):
+            print(f"  {title} {each}: {count}")
 
 
 def build(sets: dict[str, list[public.Row]]) -> tuple[list[Example], dict[str, list[Example]]]:

@@ -16,10 +16,11 @@ _PARTS_OF_A_COSINE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A plan against the gold one; edges are counted under the matching of steps.
+    """A plan against the gold one; edges are counted under the matching of steps, and `exact` is told by it.
 
-    `parallelism_kept` is the share of the gold plan's parallelism (steps over the longest chain) that the plan has, at
-    most 1; None where the gold plan is a chain.
+    `same_shape` asks less: whether the graphs are the same, whatever the steps ask. `parallelism_kept` is the share of
+    the gold plan's parallelism (steps over the longest chain) that the plan has, at most 1; None where the gold plan is
+    a chain.
     """
 
     matching: Mapping[int, int]
@@ -28,6 +29,7 @@ class Agreement:
     edges_gold: int
     steps_off: int
     exact: bool
+    same_shape: bool
     parallelism_kept: float | None
 
 
@@ -71,8 +73,30 @@ def agreement(made: Plan, gold: Plan, rows: Mapping[int, int]) -> Agreement:
         len(gold.edges),
         abs(len(made) - len(gold)),
         exact,
+        exact or same_shape(made, gold),
         min(1.0, parallelism(made) / wide) if wide > 1 else None,
     )
+
+
+def same_shape(one: Plan, other: Plan) -> bool:
+    """Tell whether two plans have the same graph up to the names of their steps (networkx's VF2: Cordella et al. 2004).
+
+    Exponential in the worst case; plans have a dozen steps at most.
+
+    Raises:
+        ConfigError: networkx is not installed.
+    """
+    try:
+        import networkx
+    except ImportError:
+        raise ConfigError("the comparison of graphs is not installed: pip install 'compllm[bench]'") from None
+
+    graphs = []
+    for plan in (one, other):
+        graph = networkx.DiGraph(plan.edges)
+        graph.add_nodes_from(step.id for step in plan.steps)
+        graphs.append(graph)
+    return bool(networkx.is_isomorphic(*graphs))
 
 
 def parallelism(plan: Plan) -> float:

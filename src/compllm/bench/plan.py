@@ -64,7 +64,8 @@ def plan_figures(done: Sequence[Planned], encoder: Encoder, experts: Sequence[Be
 
     - `valid`: the planner needed neither repair nor fallback; `ended_early`: it repeated a step, and the plan is what
       stood before that. `steps_off`: mean difference in steps.
-    - `edge_precision`, `edge_recall`, `edge_f1`: over all edges. `exact`: as many steps and the same edges.
+    - `edge_precision`, `edge_recall`, `edge_f1`: over all edges. `exact`: as many steps and the same edges, between
+      steps that were matched; `same_shape`: the same graph, whatever its steps ask.
     - `parallelism_kept`: where the gold plan has some. `whole_kept`: one step where the gold plan is one.
     - `expert_right`: the tag's sentence is nearest (raw cosine) to the description of the gold step's expert;
       `tag_trusted`: the nearest reaches the threshold. Over tagged steps whose gold expert is among `experts`.
@@ -150,6 +151,7 @@ def _row(file: str, kind: str, judged: Sequence[_Judged]) -> Figures:
         "steps_off": mean([each.steps_off for each in agreed]),
         **_edges(agreed),
         "exact": mean([each.exact for each in agreed]),
+        "same_shape": mean([each.same_shape for each in agreed]),
         "parallelism_kept": mean([each.parallelism_kept for each in agreed if each.parallelism_kept is not None]),
         "whole_kept": mean(whole),
         "expert_right": mean([right for each in judged for right in each.experts_right]),
