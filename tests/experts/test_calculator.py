@@ -28,6 +28,8 @@ NUMBERS = st.integers(min_value=0, max_value=10**9)
         ("Which is larger, $2.5 million or $900,000?", "$2.5 million"),
         ("Which is smaller, one or two?", "one"),
         ("Which is earlier, 1914 or 3 March 1914?", None),
+        ("Which is larger, 35 or 56.2%?", None),
+        ("Which is larger, 35 % or 56.2%?", "56.2%"),
         ("Which is larger, 5 or 5?", None),
         ("Which is larger, a whale or a cat?", None),
         ("Which is larger, 3 of 5 or 4?", None),

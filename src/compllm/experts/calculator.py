@@ -261,8 +261,9 @@ def _days(match: re.Match[str]) -> tuple[date, date] | None:
 
 
 def _alike(*values: _Value) -> bool:
-    """Whether values can be compared: their units do not differ where they have one."""
-    return len({value.unit for value in values if value.unit}) <= 1
+    """Whether values can be compared: their units do not differ where they have one, and a share is no count."""
+    units = {value.unit for value in values}
+    return len(units - {""}) <= 1 and not units >= {"", "%"}
 
 
 def _order(one: _Value, other: _Value) -> int | None:
