@@ -75,6 +75,10 @@ def with_expert(line: str) -> str:
         ("models: {}\nexperts: {a: {model: m}}\n", "1: models: this should be not empty"),
         (TEAM + "devices: {}\n", "11: devices: this should be not empty"),
         (TEAM + "router:\n", "11: router: this should be a mapping of `key: value` lines; it is empty"),
+        (
+            TEAM.replace("models:\n", "models:\n  f: {backend: function, function: 3}\n"),
+            "2: models.f.function: this should be text",
+        ),
         (with_endpoint("slots: many"), "6: models.m.slots: this should be a whole number; it is 'many'"),
         (with_endpoint("slots: 0"), "6: models.m.slots: this should be greater than or equal to 1; it is 0"),
         (TEAM + "devices: {cpu: {capacity: lots}}\n", "capacity: this should be a size in bytes, like `4GiB`"),

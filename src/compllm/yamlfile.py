@@ -244,8 +244,10 @@ def _without_tags(document: Document, key: Key) -> Key:
     """Drop what the validator puts into a location that is no key of the file: a union's tag, the mark of a key."""
     kept: Key = ()
     for place, part in enumerate(key):
-        if part != "[key]" and ((*kept, part) in document.lines or place == len(key) - 1):
-            kept = (*kept, part)
+        here = (*kept, part)
+        named_alike = key[place + 1 : place + 2] == (part,) and (*here, part) not in document.lines
+        if part != "[key]" and (here in document.lines or place == len(key) - 1) and not named_alike:
+            kept = here
     return kept
 
 

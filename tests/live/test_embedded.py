@@ -151,10 +151,3 @@ async def test_want_of_memory_is_reported_as_such() -> None:
             await worker.load("m", settings)
     finally:
         await worker.end()
-
-
-async def test_replica_is_sized_alike_and_not_loaded(loaded: tuple[EmbeddedBackend, LoadReport]) -> None:
-    replica = loaded[0].replica()
-    assert replica.estimated_footprint_bytes() == loaded[0].estimated_footprint_bytes()
-    assert replica.worker_pid is None
-    assert loaded[0].worker_pid is not None

@@ -46,11 +46,14 @@ def test_processes_that_prepare_it_at_once_leave_one(tmp_path: Path, expected: n
 
 
 @pytest.mark.parametrize("damaged", ["matrices.bin", "model.onnx"])
-def test_a_damaged_file_costs_memory_alone(tmp_path: Path, expected: np.ndarray, damaged: str) -> None:
+def test_a_damaged_file_is_made_anew(tmp_path: Path, expected: np.ndarray, damaged: str) -> None:
     OnnxEncoder(threads=1, cache_dir=tmp_path).encode(["x"])
     (file,) = tmp_path.glob(f"*/{damaged}")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    whole_bytes = file.stat().st_size
+    file.write_bytes(file.read_bytes()[: whole_bytes // 2])
     np.testing.assert_allclose(OnnxEncoder(threads=1, cache_dir=tmp_path).encode(TEXTS), expected, atol=1e-5)
+    assert [path.stat().st_size for path in tmp_path.glob(f"*/{damaged}")] == [whole_bytes]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written_costs_memory_alone(tmp_path: Path, expected: np.ndarray) -> None:

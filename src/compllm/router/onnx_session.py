@@ -23,13 +23,17 @@ _MAPPED_BYTES = 1024  # smaller ones stay inside the model
 def open_session(model: Path, threads: int, cache_dir: Path | None) -> Any:
     """Return a session of a model on the CPU; with a `cache_dir`, what loading computes is computed once.
 
-    What cannot be kept there, or is damaged, costs memory and time and nothing else.
+    What is damaged is computed anew; what cannot be kept there costs memory and time and nothing else.
 
     Raises:
         RoutingError: the model cannot be loaded.
     """
     if cache_dir is not None:
         with suppress(OSError, RoutingError):
+            prepared = _prepared(model, cache_dir)
+            with suppress(RoutingError):
+                return _load(prepared, threads, optimized=True)
+            shutil.rmtree(prepared.parent, ignore_errors=True)
             return _load(_prepared(model, cache_dir), threads, optimized=True)
     return _load(model, threads)
 

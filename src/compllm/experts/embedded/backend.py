@@ -110,26 +110,6 @@ class EmbeddedBackend:
         size = self.source.stat().st_size
         return f"{self.source.name}:{size} context {self.context_tokens} slots {self.slots} adapters {sizes}"
 
-    def replica(self) -> EmbeddedBackend:
-        """Return another backend of the same file, with a worker of its own.
-
-        All workers map the same pages of the file, which are in memory once, but every one counts them as resident:
-        n replicas hold n footprints less n - 1 times the size of the file. A budget that ignores this is safe.
-        """
-        return EmbeddedBackend(
-            None if self._bundled else self.source,
-            cache_dir=self._cache_dir,
-            threads=self.threads,
-            context_tokens=self.context_tokens,
-            slots=self.slots,
-            adapters=self.adapters,
-            alone=False,
-            timeout_s=self._timeout_s,
-            load_timeout_s=self._load_timeout_s,
-            cancel_grace_s=self._cancel_grace_s,
-            progress=self._progress,
-        )
-
     @property
     def compute_share(self) -> int:
         """Cores that the scheduler counts for a worker that answers: half its threads, rounded up.
