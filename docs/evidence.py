@@ -74,7 +74,7 @@ STEPS = (
     Step("speedup", "bench speedup --repeats 3", 100),
     Step("residency", "bench schedule --residency --count 25", 240),
     Step("optimum", "bench schedule --exact --count 10", 240),
-    Step("real-workers", "bench schedule --real", 480),
+    Step("real-workers", "bench schedule --real", 440),
     Step(
         "multiexpertqa",
         f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
@@ -87,6 +87,13 @@ STEPS = (
         "--out {out}/multiexpertqa-gemma.jsonl",
         200,
         ("{sets}/gemma/gemma3-270m.gguf",),
+    ),
+    Step(
+        "multiexpertqa-plot",
+        f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
+        "--out {out}/multiexpertqa.jsonl --report {out}/multiexpertqa.svg",
+        20,
+        ("{out}/multiexpertqa.html",),
     ),
     *(
         Step(

@@ -71,6 +71,7 @@ def test_what_the_data_lack_is_left_out(evidence: Any, tmp_path: Path) -> None:
     assert step.missing(tmp_path, tmp_path) == [f"{tmp_path}/experts.json"]
     lacking = [step.name for step in evidence.STEPS if step.missing(None, tmp_path)]
     assert [name for name in lacking if name != "multiexpertqa-gemma"] == [
+        "multiexpertqa-plot",
         "compllm-against-monolith",
         "compllm-against-sequential",
         "compllm-against-gemma",

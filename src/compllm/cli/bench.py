@@ -176,7 +176,8 @@ async def run_command(
     team: TeamOption = None,
     limit: LimitOption = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="HTML page with figures and plots (needs matplotlib).")
+        Path | None,
+        typer.Option("--report", help="HTML page with figures and plots, or .svg: F1 alone (needs matplotlib)."),
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="OpenAI-compatible server for the system autogen.")

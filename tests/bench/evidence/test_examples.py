@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[3] / "examples" / "multiexpertqa"
 
 
 def test_they_are_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*.*")) < 1_500_000
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*.*") if path.suffix != ".gguf") < 1_500_000
 
 
 @pytest.mark.parametrize(("name", "count"), [("P", 60), ("D", 20), ("J", 20)])
@@ -40,3 +40,10 @@ def test_every_gold_answer_stands_in_its_experts_document(name: str, count: int)
 def test_all_is_all() -> None:
     parts = [row for name in "PDJ" for row in read_set(str(FOLDER / f"{name}.jsonl"))]
     assert read_set(str(FOLDER / "All.jsonl")) == parts
+
+
+def test_the_monolith_of_twice_the_size_reads_all_that_the_experts_read() -> None:
+    team, monolith = load_team(FOLDER), load_team(FOLDER / "gemma")
+    (reader,) = monolith.config.experts.values()
+    read = {team.resolve(path) for expert in team.config.experts.values() for path in expert.documents}
+    assert {monolith.resolve(path).resolve() for path in reader.documents} == {path.resolve() for path in read}

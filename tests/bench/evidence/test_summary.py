@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -71,3 +72,11 @@ def test_a_report_needs_nothing_from_outside(tmp_path: Path) -> None:
     assert path.read_text() == page
     with pytest.raises(ConfigError, match="cannot be written"):
         write_report(tmp_path / "none" / "r.html", GOOD, "t")
+
+
+def test_the_plot_of_f1_stands_alone(tmp_path: Path) -> None:
+    path = tmp_path / "f1.svg"
+    write_report(path, [*GOOD, *BAD], "t")
+    root = ElementTree.fromstring(path.read_text())
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert {record.system for record in (*GOOD, *BAD)} <= set(root.itertext())

@@ -23,12 +23,12 @@ _LOW = 0.5
 
 
 def write_report(path: Path, records: Sequence[Record], title: str) -> None:
-    """Write the report of some records.
+    """Write the report of some records; to a file `.svg` the plot of their F1 alone.
 
     Raises:
         ConfigError: the file cannot be written.
     """
-    page = "\n".join(_page(records, title))
+    page = quality_svg(by_system(records)) if path.suffix == ".svg" else "\n".join(_page(records, title))
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
