@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 from training.planner.banks import Web
@@ -34,7 +35,7 @@ def _compared(first: Side, second: Side, ways: str, shape: str, rng: random.Rand
     before = len(steps)
     moved = [Question(step.text.replace("#1", f"#{before + 1}"), step.tag) for step in others]
     refs = {"#1": f"#{before}", "#2": f"#{before + len(others)}"}
-    final = " ".join(refs.get(word[:2], word[:2]) + word[2:] if word[0] == "#" else word for word in last.split())
+    final = re.sub("#[12]", lambda match: refs[match[0]], last)
     question = way.replace("{a}", a).replace("{b}", b)
     return Example(question, plan_of([*steps, *moved, Question(final, ARITHMETIC)]), "compllm", shape)
 
