@@ -150,8 +150,19 @@ async def test_what_cannot_be_repaired_is_split_by_the_rules() -> None:
 
 async def test_a_step_that_repeats_another_ends_the_plan() -> None:
     steps, notes = await plan(WrittenPlans("1. [a] x\n2. [a] y\n3. [b] X?\n4. [a] z\n"))
-    assert [step.text for step in steps] == ["x", "y"]
+    assert [(step.text, step.parents) for step in steps] == [("x", ()), ("y", ()), ("What?", (1, 2))]
     assert notes == ["the model's plan repeated itself and was ended there"]
+
+
+async def test_the_question_follows_what_nobody_used_yet() -> None:
+    model = WrittenPlans("1. [a] x\n2. [a] y of #1\n3. [b] X?\n")
+    steps, _ = await plan(model, "Would it be #2?")
+    assert [(step.display, step.parents) for step in steps][2:] == [("Would it be #2?", (2,))]
+
+
+async def test_it_does_not_where_several_things_are_asked() -> None:
+    steps, _ = await plan(WrittenPlans("1. [a] x\n2. [a] y\n3. [b] X?\n"), "Who is x? And what is y?")
+    assert [step.text for step in steps] == ["x", "y"]
 
 
 async def test_a_step_that_is_the_question_is_the_last() -> None:

@@ -72,30 +72,16 @@ class ModelPlanner:
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
         """Yield steps as the model writes them; after an error one repair, then what the rules make of the question.
 
-        If steps stand already, the whole question follows them instead. A step that repeats the question, or another
-        step, ends the plan: a small model may not find an end by itself. Questions side by side are not kept together,
-        be they the whole question or a step.
+        If steps stand already, the whole question follows them instead.
         """
         steps: list[SubQuery] = []
         later: list[str] = []
         problem = ""
         for _ in range(1 if self._adapter else 2):
             try:
-                async with aclosing(self._write(question, steps, problem)) as written:
-                    async for step in written:
-                        if _repeats(step, steps):
-                            yield ENDED_EARLY
-                            break
-                        if _bare(step.display) == _bare(question):
-                            for piece in _kept_whole(question, step, steps):
-                                yield piece
-                            return
-                        parts = _side_by_side(step)
-                        later += parts[1:]
-                        steps.append(SubQuery.literal(step.id, parts[0]) if len(parts) > 1 else step)
-                        yield steps[-1]
-                for number, text in enumerate(later[: self._max_steps - len(steps)], start=steps[-1].id + 1):
-                    yield SubQuery.literal(number, text)
+                async with aclosing(self._sensible(question, steps, later, problem)) as pieces:
+                    async for piece in pieces:
+                        yield piece
                 return
             except PlanParseError as error:
                 problem = str(error)
@@ -105,6 +91,34 @@ class ModelPlanner:
                 break
         for piece in _without_model(question, steps):
             yield piece
+
+    async def _sensible(
+        self, question: str, steps: list[SubQuery], later: list[str], problem: str
+    ) -> AsyncGenerator[PlanPiece, None]:
+        """Yield what the model writes as far as it makes sense, adding to the `steps` and to what is asked `later`.
+
+        A step that repeats the question, or another step, ends the plan: a small model may not find an end by itself.
+        After another step the question itself follows, with what was found. Questions side by side are not kept
+        together, be they the whole question or a step.
+        """
+        async with aclosing(self._write(question, steps, problem)) as written:
+            async for step in written:
+                if _repeats(step, steps):
+                    yield ENDED_EARLY
+                    for closing in _closed(question, steps):
+                        steps.append(closing)
+                        yield closing
+                    break
+                if _bare(step.display) == _bare(question):
+                    for piece in _kept_whole(question, step, steps):
+                        yield piece
+                    return
+                parts = _side_by_side(step)
+                later += parts[1:]
+                steps.append(SubQuery.literal(step.id, parts[0]) if len(parts) > 1 else step)
+                yield steps[-1]
+        for number, text in enumerate(later[: self._max_steps - len(steps)], start=steps[-1].id + 1):
+            yield SubQuery.literal(number, text)
 
     async def _write(self, question: str, steps: Sequence[SubQuery], problem: str) -> AsyncGenerator[SubQuery, None]:
         reader = PlanReader(max_steps=self._max_steps, steps=steps)
@@ -167,6 +181,14 @@ def _kept_whole(question: str, step: SubQuery, steps: Sequence[SubQuery]) -> Ite
 def _side_by_side(step: SubQuery) -> list[str]:
     """Return the questions that a step which waits for nothing puts side by side; they share no field."""
     return split_question(step.display) if step.text.count("?") > 1 and not step.parents else []
+
+
+def _closed(question: str, steps: Sequence[SubQuery]) -> list[SubQuery]:
+    """Return what a plan that went in circles lacks: the question itself, if it is one, after the steps nobody used."""
+    if len(split_question(question)) > 1:
+        return []
+    used = {parent for step in steps for parent in step.parents}
+    return [whole_question(question, {step.id for step in steps} - used)]
 
 
 def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
