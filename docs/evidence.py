@@ -66,26 +66,26 @@ def _placed(text: str, data: Path | None, out: Path) -> str:
 
 
 STEPS = (
-    Step("engine", "bench engine", 40),
-    Step("projection-h100", "bench projection --plot {out}/projection.png", 100),
-    Step("projection-a100", "bench projection --gpu a100", 100),
-    Step("scale", "simulate --scale", 90),
-    Step("serving", "bench serving", 120),
-    Step("speedup", "bench speedup --repeats 3", 100),
-    Step("residency", "bench schedule --residency --count 25", 240),
-    Step("optimum", "bench schedule --exact --count 10", 240),
-    Step("real-workers", "bench schedule --real", 440),
+    Step("engine", "bench engine", 30),
+    Step("projection-h100", "bench projection --plot {out}/projection.png", 80),
+    Step("projection-a100", "bench projection --gpu a100", 80),
+    Step("scale", "simulate --scale", 100),
+    Step("serving", "bench serving", 150),
+    Step("speedup", "bench speedup", 150),
+    Step("residency", "bench schedule --residency", 120),
+    Step("optimum", "bench schedule --exact", 240),
+    Step("real-workers", "bench schedule --real", 720),
     Step(
         "multiexpertqa",
         f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
         "--out {out}/multiexpertqa.jsonl --report {out}/multiexpertqa.html",
-        1320,
+        1260,
     ),
     Step(
         "multiexpertqa-gemma",
         f"bench run {{sets}}/All.jsonl --team {{sets}}/gemma --limit {_ASKED} --systems monolith "
         "--out {out}/multiexpertqa-gemma.jsonl",
-        200,
+        150,
         ("{sets}/gemma/gemma3-270m.gguf",),
     ),
     Step(
@@ -111,23 +111,23 @@ STEPS = (
     Step(
         "psplib",
         "bench schedule --psplib {data}/psplib --sets j30 --schedules 200 --budget-ms 20",
-        120,
+        60,
         ("{data}/psplib",),
     ),
     Step(
         "routing",
         "bench route {data}/route.jsonl --experts {data}/experts.json --ood {data}/ood.jsonl",
-        150,
+        80,
         ("{data}/route.jsonl", "{data}/experts.json", "{data}/ood.jsonl"),
     ),
     Step(
         "planning",
-        "bench plan {data}/plan.jsonl --experts {data}/experts.json --limit 60 --at-once 4",
+        "bench plan {data}/plan.jsonl --experts {data}/experts.json --limit 100 --at-once 4",
         120,
         ("{data}/plan.jsonl", "{data}/experts.json"),
     ),
     Step("reading", "bench read {data}/read.jsonl --limit 30 --at-once 4", 60, ("{data}/read.jsonl",)),
-    Step("joining", "bench aggregate {data}/aggregate.jsonl --limit 20 --at-once 4", 80, ("{data}/aggregate.jsonl",)),
+    Step("joining", "bench aggregate {data}/aggregate.jsonl --limit 20 --at-once 4", 60, ("{data}/aggregate.jsonl",)),
 )
 
 
