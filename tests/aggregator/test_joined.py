@@ -48,3 +48,27 @@ async def test_a_choice_between_answers_says_what_was_chosen(second: str, chosen
 async def test_an_answer_handed_on_is_no_choice() -> None:
     parts = (Part(1, "q", "1895", "a"), Part(2, "r", "1895", "b", (1,)))
     assert [piece async for piece in JoinedAggregator().join("?", parts)][-1] == "\n1895. [2]"
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ("Which came first, the birth of Ann or the great rain?", "The birth of Ann (1895). [3]"),
+        ("What happened earlier: the great rain or the birth of Ann?", "The birth of Ann (1895). [3]"),
+        ("Which came first, A or B?", "1895 (When was Ann born?). [3]"),
+        ("Which came first, Ann or the rain, and who is Bob?", "1895 (When was Ann born?). [3]"),
+        ("Was Ann born before the rain?", "1895 (When was Ann born?). [3]"),
+        ("Who is Bob? Which came first, Ann or the rain?", "1895 (When was Ann born?). [3]"),
+    ],
+)
+async def test_what_was_chosen_has_the_name_that_the_question_gives_it(question: str, line: str) -> None:
+    given = (Part(1, "When was Ann born?", "1895.", "a"), Part(2, "When was the great rain?", "1938", "b"))
+    parts = (*given, Part(3, "Which is earlier?", "1895", "c", (1, 2)))
+    assert [piece async for piece in JoinedAggregator().join(question, parts)][-1] == f"\n{line}"
+
+
+async def test_one_of_three_is_named_by_its_question() -> None:
+    given = tuple(Part(n, f"When was {name}?", f"{1900 + n}", "a") for n, name in enumerate(("Ann", "Bob", "Cid"), 1))
+    parts = (*given, Part(4, "Which is earliest?", "1902", "c", (1, 2, 3)))
+    pieces = [piece async for piece in JoinedAggregator().join("Which came first, Ann, Bob or Cid?", parts)]
+    assert pieces[-1] == "\n1902 (When was Bob?). [4]"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import re
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 
 from compllm.aggregator.base import Part, answered, cite
+
+_EITHER = re.compile(r"[^?]*?[,:]\s+(?P<one>[^?]+?),?\s+or\s+(?P<other>[^?]+?)\s*\?\s*")
+_WORD = re.compile(r"\w+")
 
 
 class JoinedAggregator:
@@ -16,17 +20,43 @@ class JoinedAggregator:
     async def join(self, question: str, parts: tuple[Part, ...]) -> AsyncGenerator[str, None]:
         """Yield one line for each sub-answer; gaps have none.
 
-        A step that chose among the answers that it was given ("Which is earlier, 1895 or 1938?") gets the question of
-        the chosen one, which says what it is.
+        A step that chose among the answers that it was given ("Which is earlier, 1895 or 1938?") says what it chose: as
+        the question names it, else by the question that led to it.
         """
-        del question  # the answers stand for themselves
         given = {part.step: part for part in answered(parts)}
         for place, part in enumerate(given.values()):
-            chosen = [given[parent] for parent in part.parents if parent in given and _same(given[parent], part)]
-            if len(chosen) == 1 and len(part.parents) > 1:
-                part = replace(part, answer=f"{part.answer.strip(' .')} ({chosen[0].question})")
-            yield f"{chr(10) if place else ''}{cite(part)}"
+            yield f"{chr(10) if place else ''}{cite(_named(question, part, given))}"
 
 
-def _same(one: Part, other: Part) -> bool:
-    return one.answer.strip(" .\n") == other.answer.strip(" .\n")
+def _named(question: str, part: Part, given: Mapping[int, Part]) -> Part:
+    """Return a part whose answer says what it chose, if it is one of several answers that it was given."""
+    parents = [given[parent] for parent in part.parents if parent in given]
+    chosen = [parent for parent in parents if _plain(parent.answer) == _plain(part.answer)]
+    if len(chosen) != 1 or len(part.parents) < 2:
+        return part
+    others = [parent for parent in parents if parent is not chosen[0]]
+    option = _option(question, chosen[0], others[0]) if len(others) == 1 else None
+    said = f"{option} ({_plain(part.answer)})" if option else f"{_plain(part.answer)} ({chosen[0].question})"
+    return replace(part, answer=said)
+
+
+def _plain(answer: str) -> str:
+    return answer.strip(" .\n")
+
+
+def _option(question: str, chosen: Part, other: Part) -> str | None:
+    """Return which of "..., A or B?" the chosen step asked about, if the words that they share make it clear."""
+    match = _EITHER.fullmatch(question)
+    if match is None or any(", and " in option for option in match.groups()):
+        return None
+    one, another = match.groups()
+    straight = _shared(one, chosen) + _shared(another, other)
+    crossed = _shared(another, chosen) + _shared(one, other)
+    if straight == crossed:
+        return None
+    option = one if straight > crossed else another
+    return option[0].upper() + option[1:]
+
+
+def _shared(option: str, part: Part) -> int:
+    return len({*_WORD.findall(option.casefold())} & {*_WORD.findall(part.question.casefold())})
