@@ -37,7 +37,10 @@ _SYSTEMS = (
     "monolith,monolith-base,top1,ensemble,cot,react,sequential,unconstrained,compllm,"
     "read-route,gold-plan,gold-route,gold-answers"
 )
-_ASKED = 33  # of All: 20 of P, 7 of D and 6 of J
+# A third of All: 20 questions of P, 7 of D and 6 of J.
+_COMPARED = (
+    f"bench run {{sets}}/All.jsonl --team {{sets}} --limit 33 --systems {_SYSTEMS} --out {{out}}/multiexpertqa.jsonl"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +78,17 @@ STEPS = (
     Step("residency", "bench schedule --residency", 120),
     Step("optimum", "bench schedule --exact", 240),
     Step("real-workers", "bench schedule --real", 720),
-    Step(
-        "multiexpertqa",
-        f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
-        "--out {out}/multiexpertqa.jsonl --report {out}/multiexpertqa.html",
-        1260,
-    ),
+    Step("multiexpertqa", f"{_COMPARED} --report {{out}}/multiexpertqa.html", 1260),
     Step(
         "multiexpertqa-gemma",
-        f"bench run {{sets}}/All.jsonl --team {{sets}}/gemma --limit {_ASKED} --systems monolith "
+        "bench run {sets}/All.jsonl --team {sets}/gemma --limit 33 --systems monolith "
         "--out {out}/multiexpertqa-gemma.jsonl",
         150,
         ("{sets}/gemma/gemma3-270m.gguf",),
     ),
     Step(
         "multiexpertqa-plot",
-        f"bench run {{sets}}/All.jsonl --team {{sets}} --limit {_ASKED} --systems {_SYSTEMS} "
-        "--out {out}/multiexpertqa.jsonl --report {out}/multiexpertqa.svg",
+        f"{_COMPARED} --report {{out}}/multiexpertqa.svg",
         20,
         ("{out}/multiexpertqa.html",),
     ),

@@ -57,8 +57,9 @@ def foretold(examples: Sequence[Example], encoder: OnnxEncoder) -> list[Example]
 
     People split the same question differently, and what cannot be foretold teaches nothing but noise. Ridge regression
     of the graph on the vector of the question, each example judged by the others (the closed form of leave-one-out:
-    Allen 1974, "The relationship between variable selection and data augmentation and a method for prediction"); rows
-    are dropped as in Northcutt et al. 2021, "Confident learning", section 3. Cubic in the size of a vector.
+    Allen 1974, "The relationship between variable selection and data augmentation and a method for prediction"); to
+    drop the rows that the others contradict is a simple case of "Confident learning" (Northcutt et al. 2021). Cubic in
+    the size of a vector.
     """
     graphs = [graph(example) for example in examples]
     kinds = sorted(set(graphs))

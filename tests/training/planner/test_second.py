@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from compllm.planner.language import parse_plan
-from training.planner.banks import web
+from training.planner.banks import Web, web
 from training.planner.events import amounts_compared, events_compared
 from training.planner.examples import Example, is_writable
 from training.planner.second import graph, left_out
@@ -17,11 +18,13 @@ NET = web(random.Random(7), held_out=False)
 
 
 @pytest.mark.parametrize("make", [events_compared, amounts_compared])
-def test_comparisons_across_kinds_end_in_a_step_that_names_both_sides(make: object) -> None:
+def test_comparisons_across_kinds_end_in_a_step_that_names_both_sides(
+    make: Callable[[Web, random.Random], Example],
+) -> None:
     rng = random.Random(1)
     seen = set()
     for _ in range(300):
-        example = make(NET, rng)  # type: ignore[operator]
+        example = make(NET, rng)
         *_, last = example.plan.steps
         assert is_writable(example)
         assert "{" not in example.question + example.completion
