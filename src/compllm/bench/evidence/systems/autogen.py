@@ -1,7 +1,8 @@
 """The same experts as a group chat of AutoGen, on an OpenAI-compatible endpoint; needs the extra `autogen`.
 
 Every expert is an assistant with its instructions and the passages that its documents have for the question; a lead
-assistant ends the chat. AutoGen's own selector chooses who speaks (Wu et al. 2023).
+assistant ends the chat. AutoGen's own selector chooses who speaks (Wu et al. 2023). AutoGen wants an older protobuf
+than the solver of the other benches does: it needs a virtual environment of its own.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class AutoGenSystem:
     meter: Meter
 
     async def answer(self, row: EvidenceRow) -> Reply:
-        """Let the group talk until its lead says that it is done."""
+        """Let the group talk until its lead says that it is done, or until the chat breaks off."""
         teams = import_module("autogen_agentchat.teams")
         conditions = import_module("autogen_agentchat.conditions")
         agents = await self._agents(row.question)
@@ -50,9 +51,9 @@ class AutoGenSystem:
         )
         chat = teams.SelectorGroupChat(agents, model_client=self.client, termination_condition=stop)
         before = self.client.total_usage()
-        result = await chat.run(task=row.question)
-        self._count(before, len(result.messages) - 1)
-        return _reply(row.question, result.messages)
+        said, notes = await _talk(chat, row.question)
+        self._count(before, len(said))
+        return _reply(row.question, said, notes)
 
     async def _agents(self, question: str) -> list[Any]:
         assistant = import_module("autogen_agentchat.agents").AssistantAgent
@@ -89,11 +90,28 @@ async def _system_message(expert: Expert, question: str) -> str:
     return "\n\n".join([prompt, *(passage.text for passage in passages)])
 
 
-def _reply(question: str, messages: Sequence[Any]) -> Reply:
-    said = [(str(each.source), str(each.content)) for each in messages if each.source != "user"]
+async def _talk(chat: Any, question: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Return who said what, and why the chat broke off if it did.
+
+    AutoGen hands on every failure of an agent, a server's refusal too, as a `RuntimeError` with the failure's text.
+    When its selector names nobody three times, the last speaker goes on, and some servers refuse such a conversation.
+    """
+    messages: list[Any] = []
+    notes: tuple[str, ...] = ()
+    try:
+        async for message in chat.run_stream(task=question):
+            messages.append(message)  # noqa: PERF401 - what came before a failure is kept
+    except RuntimeError as error:
+        notes = (f"the chat broke off: {str(error).splitlines()[0]}",)
+    # The task itself comes back as a message of the user, and at the end a result that nobody said.
+    said = [each for each in messages if getattr(each, "source", "user") != "user"]
+    return [(str(each.source), str(each.content)) for each in said], notes
+
+
+def _reply(question: str, said: Sequence[tuple[str, str]], notes: tuple[str, ...]) -> Reply:
     steps = tuple(StepReply(question, source, text, is_last=source == _LEAD) for source, text in said)
     final = next(_final(said), said[-1][1] if said else "")
-    return Reply(final.replace(_DONE, "").strip(), steps)
+    return Reply(final.replace(_DONE, "").strip(), steps, notes)
 
 
 def _final(said: Sequence[tuple[str, str]]) -> Iterator[str]:
