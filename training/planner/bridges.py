@@ -27,7 +27,7 @@ def bridge(web: Web, rng: random.Random, *, hops: int) -> Example:
     phrase, steps, kind = chain(web, rng, hops=hops)
     last = ask_of(web, rng, kind, steps[-1].tag)
     steps = [*steps, Question(last.text.replace("{x}", f"#{hops}"), last.tag)]
-    text = _words(last.text, phrase, kind, steps, rng)
+    text = worded(last.text, phrase, kind, steps, rng)
     return Example(text, plan_of(steps), "compllm", f"bridge-{hops + 1}")
 
 
@@ -70,7 +70,7 @@ def _lives(tag: str, kind: str, before: str) -> str:
     return before if tag == "history" and kind in ("person", "actor") and before in _LIVES else tag
 
 
-def _words(last: str, phrase: str, kind: str, steps: Sequence[Question], rng: random.Random) -> str:
+def worded(last: str, phrase: str, kind: str, steps: Sequence[Question], rng: random.Random) -> str:
     """Put a bridge into words: nested, as two questions with a pronoun, or with a letter for the first answer."""
     way = rng.random()
     if len(steps) == 2 and way < 0.12:
