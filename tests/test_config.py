@@ -40,6 +40,11 @@ def with_endpoint(line: str) -> str:
     return TEAM.replace("    model: x\n", f"    model: x\n    {line}\n")
 
 
+def with_function(line: str) -> str:
+    function = f"  f:\n    backend: function\n    function: os.path:basename\n    {line}\n"
+    return TEAM.replace("experts:\n", function + "experts:\n")
+
+
 def with_embedded(pair: str) -> str:
     return TEAM.replace("embedded}", f"embedded, {pair}}}")
 
@@ -99,6 +104,9 @@ def with_expert(line: str) -> str:
         (TEAM + "router: {fallback: z}\n", "11: router.fallback: 'z' is no expert of this team"),
         (with_embedded("devices: [gpu]"), "6: models.e.devices.0: 'gpu' is no device of this team; use one of cpu"),
         (with_embedded("file: x.gguf"), "x.gguf' is not there; create it or correct the path"),
+        (with_embedded('file: "x\\0.gguf"'), "models.e.file: model file 'x\\x00.gguf' cannot be a path"),
+        (with_embedded("file: ~nobody-lives-here/x.gguf"), "cannot be a path (Could not determine home directory"),
+        (with_function("first_for: '(a'"), "10: models.f.first_for: this should be a valid regular expression; it is"),
         (with_embedded("adapters: {mine: x.gguf}"), "6: models.e.adapters.mine: adapter"),
         (
             with_embedded("adapters: {nosuch: bundled}"),

@@ -62,8 +62,9 @@ def make_router(file: TeamFile, encoder: Encoder, read: Callable[[str], Mapping[
 def profile_of(file: TeamFile, name: str) -> ExpertProfile:
     """Return what the router knows of an expert."""
     config = file.config.experts[name]
-    exact = isinstance(file.config.models[config.model], FunctionModelConfig)
-    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback, exact)
+    model = file.config.models[config.model]
+    exact_for = model.first_for if isinstance(model, FunctionModelConfig) else None
+    return ExpertProfile(name, config.model, config.description, config.examples, config.fallback, exact_for)
 
 
 def _calibration(file: TeamFile, encoder: Encoder) -> Calibration | None:

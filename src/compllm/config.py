@@ -7,6 +7,7 @@ to mend it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -109,6 +110,11 @@ class FunctionModelConfig(_Section):
         "`compllm.experts.calculator:calculate` is there."
     )
     slots: int = Field(4, ge=1, le=64, description="Calls at once, each in a thread of its own.")
+    first_for: re.Pattern[str] = Field(
+        re.compile(""),
+        description="Regular expression: a step in which it is found goes to the function before documents are looked "
+        "at, if the plan names its field. Every step if empty; `\\d` stands for numbers and for `#1`, what is to come.",
+    )
 
 
 ModelConfig = Annotated[EmbeddedModelConfig | EndpointModelConfig | FunctionModelConfig, Field(discriminator="backend")]
@@ -450,8 +456,12 @@ def _known(document: Document, key: tuple[Any, ...], name: str | None, known: Ma
 
 
 def _exists(document: Document, team: TeamFile, key: tuple[Any, ...], path: Path, what: str) -> None:
-    if not team.resolve(path).is_file():
-        raise document.error(key, f"{what} {str(team.resolve(path))!r} is not there", "create it or correct the path")
+    try:
+        found = team.resolve(path)
+    except (ValueError, RuntimeError) as error:  # a null character; `~` of somebody who has no home here
+        raise document.error(key, f"{what} {str(path)!r} cannot be a path ({error})", "correct the path") from None
+    if not found.is_file():
+        raise document.error(key, f"{what} {str(found)!r} is not there", "create it or correct the path")
 
 
 def _list(names: Mapping[str, Any]) -> str:

@@ -245,8 +245,10 @@ def _without_tags(document: Document, key: Key) -> Key:
     kept: Key = ()
     for place, part in enumerate(key):
         here = (*kept, part)
-        named_alike = key[place + 1 : place + 2] == (part,) and (*here, part) not in document.lines
-        if part != "[key]" and (here in document.lines or place == len(key) - 1) and not named_alike:
+        rest = key[place + 1 :]
+        # A tag may be called like a key beside what the location means.
+        is_tag = bool(rest) and (*here, *rest) not in document.lines and (*kept, *rest) in document.lines
+        if part != "[key]" and (here in document.lines or not rest) and not is_tag:
             kept = here
     return kept
 

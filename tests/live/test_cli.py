@@ -44,7 +44,7 @@ def test_a_question_in_a_pipe_is_answered_recorded_and_explained(tmp_path: Path)
 
 
 def test_a_plan_and_its_routes_are_shown(tmp_path: Path) -> None:
-    shown = compllm("plan", "Who wrote Emma, and why do bond prices fall when interest rates rise?", folder=tmp_path)
+    shown = compllm("plan", "Who wrote Emma, and what is compound interest?", folder=tmp_path)
     assert (shown.returncode, len(shown.stdout.splitlines())) == (0, 2)
     assert "→ literature" in shown.stderr
     assert "→ finance" in shown.stderr

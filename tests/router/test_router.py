@@ -1,5 +1,8 @@
 """The router over a table of vectors: modes, batches, threads and what it refuses."""
 
+from __future__ import annotations
+
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -72,11 +75,15 @@ def test_auto_asks_the_documents_first_and_no_other_mode_does() -> None:
 
 
 def test_auto_asks_an_exact_expert_first_and_the_documents_after_it() -> None:
-    exact = [replace(MEDICINE, exact=True), LAW]
-    calibration = Calibration("table", 0.05, GATE)
-    deciding = Router(TableEncoder(TABLE), exact, calibration=calibration, read=lambda _: {"law": 0.95})
-    found = deciding.route("Is it a crime to poison someone?", "cardiology")
-    assert (found.mode, [candidate.expert for candidate in found.candidates]) == ("tag", ["medicine", "law"])
+    def routed(pattern: str) -> tuple[str, list[str]]:
+        exact = [replace(MEDICINE, exact_for=re.compile(pattern)), LAW]
+        calibration = Calibration("table", 0.05, GATE)
+        deciding = Router(TableEncoder(TABLE), exact, calibration=calibration, read=lambda _: {"law": 0.95})
+        found = deciding.route("Is it a crime to poison someone?", "cardiology")
+        return found.mode, [candidate.expert for candidate in found.candidates]
+
+    assert routed("") == routed("crime|sum") == ("tag", ["medicine", "law"])
+    assert routed(r"\d") == ("documents", ["law"])
 
 
 def test_auto_takes_the_tag_if_it_passes_and_the_question_if_not() -> None:

@@ -8,6 +8,7 @@ which experts are listed never changes a decision.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,8 +67,8 @@ class ExpertProfile:
     """What routing knows of an expert; `fallback` answers when this expert fails.
 
     The description works best in the form "An expert in X who answers questions about A, B, C.". An expert with
-    neither description nor examples is never chosen by its score, only as a fallback. An `exact` one answers rightly or
-    not at all.
+    neither description nor examples is never chosen by its score, only as a fallback. One that is `exact_for` questions
+    in which a pattern is found answers these rightly or not at all.
     """
 
     name: str
@@ -75,7 +76,11 @@ class ExpertProfile:
     description: str
     examples: tuple[str, ...] = ()
     fallback: str | None = None
-    exact: bool = False
+    exact_for: re.Pattern[str] | None = None
+
+    def is_exact_for(self, question: str) -> bool:
+        """Tell whether it answers this question rightly or not at all."""
+        return self.exact_for is not None and self.exact_for.search(question) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class Router:
         question = self._by_question(index, vectors[-1], self._calibration)
         tagged = len(vectors) > 1
         tag = self._by_similarity(index, vectors[0], f'the tag "{step.field}"') if tagged else None
-        exact = [profile.name for profile in self._team.profiles if profile.exact]
+        exact = [profile.name for profile in self._team.profiles if profile.is_exact_for(step.question)]
         return settle(tag, question, self._by_documents(step.question), tie_margin=self._tie_margin, exact=exact)
 
     def _by_documents(self, question: str) -> Ranking | None:

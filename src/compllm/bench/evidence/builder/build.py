@@ -179,7 +179,11 @@ def team_yaml(domains: list[str]) -> str:
                 "context_tokens": 2048,
                 "adapters": {"planner": "bundled", "reader": "bundled"},
             },
-            CALCULATOR: {"backend": "function", "function": "compllm.experts.calculator:calculate"},
+            CALCULATOR: {
+                "backend": "function",
+                "function": "compllm.experts.calculator:calculate",
+                "first_for": r"\d|\b(plus|minus|times|divided)\b",
+            },
         },
         "planner": {"kind": "model", "model": _MODEL, "adapter": "planner"},
         "aggregator": {"kind": "joined"},  # the gold answers are bare, and so are those that are held against them
