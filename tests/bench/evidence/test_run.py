@@ -105,3 +105,13 @@ async def test_a_judge_counts_the_facts(said: str, share: float) -> None:
 async def test_a_judge_that_gives_no_grade_is_an_error() -> None:
     with pytest.raises(ExpertResponseError, match="no grade"):
         await Judge(FakeExpert(lambda asked: "Well done!")).share(ROW, Reply("70"))
+
+
+async def test_an_answer_without_a_grade_is_recorded_with_what_the_judge_said(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": Reply("70")})}
+    (work,) = remaining(ROWS[:1], systems, out)
+    await run_system(work, setting, out, Judge(FakeExpert(lambda asked: "Well done!")))
+    (record,) = read_records(out)
+    assert record.scores.judged is None
+    assert record.scores.f1 > 0
+    assert record.notes == ("the judge gave no grade but said: Well done!",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compllm.bench.evidence.judge import Judge
@@ -13,7 +13,7 @@ from compllm.bench.evidence.reply import Cost, Reply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.evidence.scores import score
 from compllm.bench.evidence.systems.base import Factory, Setting, System
-from compllm.errors import AggregationError, ConfigError, ExpertError, RoutingError
+from compllm.errors import AggregationError, ConfigError, ExpertError, ExpertResponseError, RoutingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,12 @@ async def run_system(
 ) -> None:
     """Open a system, put its questions to it and append a record for each; what a model fails at is no answer.
 
+    An answer to which the judge gives no grade has none, and a note of what it said instead.
+
     Raises:
         ConfigError: the system cannot be opened, or the results cannot be written.
         PlanError: an oracle misses what it needs.
-        ExpertError: the judge failed.
+        ExpertError: the judge cannot be reached.
     """
     async with work.open(setting) as system:
         for row in work.rows:
@@ -67,7 +69,13 @@ async def _asked(name: str, system: System, row: EvidenceRow, judge: Judge | Non
             reply = await system.answer(row)
         except (ExpertError, AggregationError, RoutingError) as error:
             reply = Reply("", notes=(str(error),))
-    scores = score(row, reply, await judge.share(row, reply) if judge else None)
+    grade = None
+    if judge is not None:
+        try:
+            grade = await judge.share(row, reply)
+        except ExpertResponseError as error:
+            reply = replace(reply, notes=(*reply.notes, str(error)))
+    scores = score(row, reply, grade)
     steps = tuple((step.expert, step.question, step.answer) for step in reply.steps)
     return Record(
         name,
