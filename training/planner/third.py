@@ -29,7 +29,7 @@ def third_pass(
     """
     rng = random.Random(SEED + 2)
     rows = rng.sample(list(second), min(_REHEARSED, len(second))) + own_rows(rng)
-    if sets and BREAK in sets:
+    if BREAK in sets:
         tagger = Tagger(OnnxEncoder(), known(_bank(sets, rng), rng))
         by_hotpot = [row for row in sets[BREAK] if "HOTPOT" in row["id"]]
         by_web = [row for row in sets[BREAK] if "CWQ" in row["id"]]
