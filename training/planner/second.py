@@ -12,11 +12,9 @@ from compllm.router.onnx_encoder import OnnxEncoder
 from training.planner import public
 from training.planner.banks import web
 from training.planner.events import amounts_compared, events_compared
-from training.planner.examples import Example, normalised
+from training.planner.examples import Example
 from training.planner.own import SEED, many, whole
-from training.planner.public import Single
-from training.planner.sets import agreed, balanced, calibration, known, sane
-from training.planner.tagger import Tagger
+from training.planner.sets import asked, balanced, confirmed
 
 # Chosen by leave-one-out accuracy over the training rows of StrategyQA: 0.42 at 0.3, 0.45 at 3, 0.46 at 10, 0.45 at 30.
 _RIDGE = 10.0
@@ -44,11 +42,7 @@ def unseen(
     sets: dict[str, list[public.Row]], known_rows: Sequence[Example], encoder: OnnxEncoder, rng: random.Random
 ) -> list[Example]:
     """Return single questions that no row asks or composes, to be kept whole."""
-    asked = {normalised(text) for e in known_rows for text in (e.question, *(step.text for step in e.plan.steps))}
-    asked |= {normalised(row["question"]) for row in sets["bench12"] if row["split"] == "test"}
-    bank = public.singles([*sets["expert_short_qa"], *calibration(sets["bench12"])])
-    tagger = Tagger(encoder, known(bank, rng))
-    fresh: list[Single] = agreed(balanced(sane(public.without(bank, asked)), rng, 150), tagger)
+    fresh = confirmed(sets, asked(known_rows, sets), encoder, rng)
     return [whole(single.question, single.source) for single in balanced(fresh, rng, 75)]
 
 

@@ -30,9 +30,7 @@ HELD_CATEGORIES = (
 def from_public(sets: dict[str, list[public.Row]], held: dict[str, list[Example]], rng: random.Random) -> list[Example]:
     """Return the training examples of the public sets; put those held out into `held`."""
     train, held["compound"] = parted(public.examples(sets["compound_multi_expert"], "compound"), "compound")
-    forbidden = {normalised(s.text) for e in held["compound"] for s in e.plan.steps}
-    forbidden |= {normalised(row["question"]) for row in sets["bench12"] if row["split"] == "test"}
-    bank = public.without(public.singles([*sets["expert_short_qa"], *calibration(sets["bench12"])]), forbidden)
+    bank = public.without(single_questions(sets), asked(held["compound"], sets))
     held["whole"] = parted([whole(s.question, s.source) for s in bank], "whole")[1]
     bank = public.without(bank, {normalised(e.question) for e in held["whole"]})
     bank = balanced(sane(bank), rng, 480)
@@ -53,9 +51,24 @@ def parted(examples: Sequence[Example], name: str) -> tuple[list[Example], list[
     return [e for e, key in pairs if key not in held], [e for e, key in pairs if key in held]
 
 
-def calibration(rows: Iterable[public.Row]) -> list[public.Row]:
-    """Return the rows that are not for testing."""
-    return [row for row in rows if row["split"] != "test"]
+def single_questions(sets: dict[str, list[public.Row]]) -> list[Single]:
+    """Return the single questions of the public sets that are not for testing."""
+    return public.singles([*sets["expert_short_qa"], *(row for row in sets["bench12"] if row["split"] != "test")])
+
+
+def asked(examples: Iterable[Example], sets: dict[str, list[public.Row]]) -> set[str]:
+    """Return, normalised, what these examples ask, whole and in steps, and what is for testing."""
+    texts = {normalised(text) for e in examples for text in (e.question, *(step.text for step in e.plan.steps))}
+    return texts | {normalised(row["question"]) for row in sets["bench12"] if row["split"] == "test"}
+
+
+def confirmed(
+    sets: dict[str, list[public.Row]], without: set[str], encoder: OnnxEncoder, rng: random.Random
+) -> list[Single]:
+    """Return at most 150 single questions of each field whose neighbours confirm it, without those asked already."""
+    bank = single_questions(sets)
+    tagger = Tagger(encoder, known(bank, rng))
+    return agreed(balanced(sane(public.without(bank, without)), rng, 150), tagger)
 
 
 def sane(bank: Iterable[Single]) -> list[Single]:

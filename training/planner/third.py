@@ -13,7 +13,7 @@ from training.planner.examples import Example, Question
 from training.planner.frames import framed
 from training.planner.independent import shared_head, two_of_one
 from training.planner.own import NO_PRONOUN, SEED, many, whole
-from training.planner.sets import agreed, balanced, calibration, known, retag, sane
+from training.planner.sets import agreed, balanced, known, retag, sane, single_questions
 from training.planner.tagger import Tagger
 
 BREAK = "break_highlevel_dev"
@@ -56,6 +56,5 @@ def own_rows(rng: random.Random) -> list[Example]:
 
 
 def _bank(sets: dict[str, list[public.Row]], rng: random.Random) -> list[public.Single]:
-    bank = public.singles([*sets["expert_short_qa"], *calibration(sets["bench12"])])
-    kept = balanced(sane(bank), rng, 330)
+    kept = balanced(sane(single_questions(sets)), rng, 330)
     return agreed(kept, Tagger(OnnxEncoder(), known(kept, rng)))
