@@ -148,13 +148,20 @@ def test_auto_prefers_documents_that_answer_over_a_tag_that_passes() -> None:
     assert settle(None, question, rank_by_documents({"b": 0.9})).eligible == ("b",)
 
 
+def test_whom_the_tag_names_is_asked_after_the_documents() -> None:
+    tag, question = by_tag({"a": 0.8, "b": 0.75, "c": 0.2}), by_question({"a": 0.3, "b": 0.3, "c": 0.1})
+    assert settle(tag, question, rank_by_documents({"c": 0.9})).eligible == ("c", "a")
+    assert settle(tag, question, rank_by_documents({"a": 0.9, "c": 0.7})).eligible == ("a", "c")
+    assert settle(by_tag({"a": 0.6}), question, rank_by_documents({"c": 0.9})).eligible == ("c",)
+
+
 def test_who_is_exact_is_asked_before_documents_that_speak_of_it() -> None:
     tag, question = by_tag({"sums": 0.8, "a": 0.75}), by_question({"sums": 0.1, "a": 0.3})
     documents = rank_by_documents({"b": 0.9})
     settled = settle(tag, question, documents, exact={"sums"})
     assert (settled.mode, settled.eligible) == ("tag", ("sums", "b"))
     assert settle(tag, question, None, exact={"sums"}).eligible == ("sums", "a")
-    assert settle(tag, question, documents, exact={"a"}).eligible == ("b",)
+    assert settle(tag, question, documents, exact={"a"}).eligible == ("b", "sums")
     assert settle(by_tag({"sums": 0.6}), question, documents, exact={"sums"}).eligible == ("b",)
     assert settle(None, question, documents, exact={"sums"}).eligible == ("b",)
 

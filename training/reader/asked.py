@@ -43,7 +43,7 @@ def xquad(questions: Iterable[Record], paragraphs: Sequence[Record], held_out: b
             continue
         text = by_id[f"xquad-{title}-{row['doc_index']}"]
         others = tuple(other for other in texts[title] if other != text and not holds(other, row["answer"]))
-        without = _without(text, row["answer"])
+        without = without_answer(text, row["answer"])
         rivals = others + ((without,) if without and not held_out else ())
         yield Sample(row["question"].strip(), span(row["answer"]), text, rivals, "xquad", "asked")
 
@@ -55,7 +55,7 @@ def reports(questions: Iterable[Record], documents: Iterable[Record]) -> Iterato
         text = prose.get(row["source"].partition("doc_id ")[2].rstrip(")"), "")
         answer = span(row["answer"])
         if len(answer) > 1 and answer in text and cut(text, answer, row["question"], 90, random.Random(0)):
-            rivals = _without(text, answer)
+            rivals = without_answer(text, answer)
             yield Sample(row["question"].strip(), answer, text, (rivals,) if rivals else (), "tat-qa", "asked report")
 
 
@@ -78,7 +78,7 @@ def triples(plans: Iterable[Record], documents: Iterable[Record], rng: random.Ra
         yield Sample(question, span(answer), text, alike[:40], "2wiki", f"triple {relation}")
 
 
-def _without(text: str, answer: str) -> str:
+def without_answer(text: str, answer: str) -> str:
     """Return a passage without the sentences that hold the answer."""
     return " ".join(part for part in sentences(text) if not holds(part, answer) and normalised(part))
 

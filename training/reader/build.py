@@ -2,7 +2,8 @@
 
     python -m training.reader.build --out rows.jsonl --heldout rows.heldout.jsonl --questions read.jsonl DATA
 
-DATA is the folder with expert_qa, documents and decomposition (see DATA.md). The same data give the same rows.
+DATA is the folder with expert_qa, documents and decomposition (see DATA.md). The same data give the same rows. Those of
+the second pass are written beside the first, to `rows.second.jsonl`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.reader import asked, definitions, encyclopaedia, handbooks, sentences
+from training.reader import asked, definitions, encyclopaedia, handbooks, sentences, written
 from training.reader.rows import NOTHING, Row, Sample, dealt, shaped
 from training.reader.text import cut, excerpt, holds, normalised
 
@@ -27,6 +28,7 @@ _COUNTS = {"invented": 340, "triples": 180, "2wiki": 260, "multihop": 300, "turn
 _SHINGLE_WORDS = 10
 _LONGEST_ANSWER_WORDS = 25
 _READ_WORDS = 150
+_REHEARSED = 900
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -90,8 +92,8 @@ def clean(samples: Iterable[Sample], held_out: Sequence[Sample]) -> tuple[list[S
             removed["repeated"] += 1
         elif key[0] in questions or any(shingle in shingles for shingle in _shingles(sample.passage)):
             removed["held-out text"] += 1
-        elif not sample.answer or len(sample.answer.split()) > _LONGEST_ANSWER_WORDS:
-            removed["answer empty or long"] += 1
+        elif len(sample.answer.split()) > _LONGEST_ANSWER_WORDS:
+            removed["answer long"] += 1
         else:
             seen.add(key)
             kept.append(sample)
@@ -105,6 +107,19 @@ def rows(people: Sequence[Sample], made: Sequence[Sample], rng: random.Random) -
     unique = list(dict.fromkeys([*views, *dealt(made, strangers, _SHARES, rng)]))
     rng.shuffle(unique)
     return unique
+
+
+def second_pass(
+    first: Sequence[Row], data: Path, held_out: Sequence[Sample], rng: random.Random
+) -> tuple[list[Row], Counter[str]]:
+    """Return the rows of the second pass, what was written by hand and a sample of the first; and why others fell."""
+    documents = {path.stem: read(path) for path in sorted((data / "documents").glob("*.jsonl"))}
+    asked_by_hand = list(written.samples(written.questions(), written.passages(documents)))
+    kept, removed = clean(asked_by_hand, held_out)
+    made = [*rng.sample(list(first), min(_REHEARSED, len(first))), *written.rows(kept, rng)]
+    unique = list(dict.fromkeys(made))
+    rng.shuffle(unique)
+    return unique, removed
 
 
 def bench_questions(samples: Sequence[Sample], rng: random.Random) -> Iterator[dict[str, Any]]:
@@ -140,6 +155,9 @@ def main() -> None:
     write(arguments.heldout, map(asdict, dealt(unseen, [s.passage for s in unseen], _SHARES, rng)))
     write(arguments.out, map(asdict, training))
     _report(training, dropped + dropped_made)
+    second, dropped = second_pass(training, arguments.data, unseen, rng)
+    write(arguments.out.with_suffix(".second.jsonl"), map(asdict, second))
+    _report(second, dropped)
 
 
 def _report(training: Sequence[Row], removed: Counter[str]) -> None:

@@ -238,14 +238,17 @@ def settle(
 ) -> Ranking:
     """Let the documents decide if one has a clear passage, else the tag if it passed, else the question.
 
-    A tie within the margin is settled by the next of them. Before all of that, one of the `exact` experts is tried if
+    A tie within the margin is settled by the next of them. Where documents decide, the expert whom the tag names comes
+    after theirs: the plan knows the field even where no passage is near. Before all of that, one of the `exact` experts is tried if
     the tag fits it best: the documents may speak of what is to be computed or compared, and do not do it.
     """
     if tag is not None and tag.eligible and tag.eligible[0] in exact:
         after = settle(None, question, documents, tie_margin=tie_margin)
         return replace(tag, eligible=tuple(dict.fromkeys([tag.eligible[0], *after.eligible])))
     if documents is not None and documents.eligible:
-        return _settle_tie(documents, tag or question, tie_margin)
+        settled = _settle_tie(documents, tag or question, tie_margin)
+        named = tag.eligible[:1] if tag is not None else ()
+        return replace(settled, eligible=tuple(dict.fromkeys([*settled.eligible, *named])))
     if tag is None:
         return question
     if tag.eligible:
