@@ -25,9 +25,9 @@ def test_durations_and_footprints_are_there_in_the_next_life(tmp_path: Path) -> 
         first.handle(ev.NodeAdded("r", 1, "?", (), assigned("a")), 0.0)
         first.handle(ev.ModelLoaded("a", "cpu", 6, 2.5), 1.0)
         first.handle(ev.NodeCompleted("r", 1, SubAnswer("yes", "e", "a", (), 9, 9, 0.5, 4.0)), 5.0)
-        Learned(journal, "team", first, IDENTITY).remember()
+        Learned(journal, "team", first).remember(IDENTITY)
         second = scheduler()
-        Learned(journal, "team", second, IDENTITY).recall()
+        Learned(journal, "team", second).recall(IDENTITY)
     assert second.estimates.duration_s("expert-a") == 4.0
     assert (second.models["a"].footprint_bytes, second.models["a"].load_s) == (6, 2.5)
 
@@ -37,13 +37,13 @@ def test_a_footprint_holds_for_its_context_and_slots_alone(tmp_path: Path) -> No
         first = scheduler()
         first.handle(ev.NodeAdded("r", 1, "?", (), assigned("a")), 0.0)
         first.handle(ev.ModelLoaded("a", "cpu", 6, 2.5), 1.0)
-        Learned(journal, "team", first, IDENTITY).remember()
+        Learned(journal, "team", first).remember(IDENTITY)
         other = scheduler()
-        Learned(journal, "team", other, {"a": "weights.gguf context 4096 slots 4"}).recall()
+        Learned(journal, "team", other).recall({"a": "weights.gguf context 4096 slots 4"})
     assert other.models["a"].footprint_bytes == 8
 
 
 def test_what_was_never_measured_is_not_remembered(tmp_path: Path) -> None:
     with Journal(tmp_path / "runs.sqlite3") as journal:
-        Learned(journal, "team", scheduler(), IDENTITY).remember()
+        Learned(journal, "team", scheduler()).remember(IDENTITY)
         assert journal.recall("footprint of weights.gguf context 2048 slots 4") is None

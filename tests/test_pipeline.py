@@ -8,10 +8,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from compllm.assembly import make_backend
 from compllm.config import Settings, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
 from compllm.errors import ConfigError, PlanError, RoutingError, RunError
+from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
 from compllm.pipeline import Team
@@ -225,7 +227,7 @@ async def test_a_reloaded_team_has_new_experts_and_open_runs_keep_theirs(tmp_pat
         path.write_text(
             RELOADED.replace("  glands: {model: two", "  kidneys: {model: two").replace("in glands", "in kidneys")
         )
-        await team.reload(load_team(path))
+        team.reload(load_team(path))
         assert list(team.experts) == ["heart", "kidneys", "nose", "general"]
         assert "three" in {replica.model for replica in team.snapshot().replicas}
         assert team.router.route("What?", "nose").expert == "nose"
@@ -250,7 +252,7 @@ async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_cha
         path = tmp_path / "compllm.yaml"
         path.write_text(text.replace(old, new))
         with pytest.raises(ConfigError, match=what):
-            await team.reload(load_team(path))
+            team.reload(load_team(path))
         assert team.file is before
 
 
@@ -259,12 +261,24 @@ async def test_a_model_that_was_dropped_comes_back_only_as_it_was(tmp_path: Path
     async with team_of(tmp_path) as team:
         for text in (RELOADED, CLINIC, RELOADED):
             path.write_text(text)
-            await team.reload(load_team(path))
+            team.reload(load_team(path))
         path.write_text(CLINIC)
-        await team.reload(load_team(path))
+        team.reload(load_team(path))
         path.write_text(RELOADED.replace("model: m}\nexperts", "model: other}\nexperts"))
         with pytest.raises(ConfigError, match=r"models\.three cannot change"):
-            await team.reload(load_team(path))
+            team.reload(load_team(path))
+
+
+async def test_a_model_that_a_reload_adds_begins_with_the_footprint_measured_before(tmp_path: Path) -> None:
+    path = tmp_path / "compllm.yaml"
+    async with team_of(tmp_path) as team:
+        path.write_text(CLINIC.replace("experts:", "  three: {backend: embedded, context_tokens: 512}\nexperts:"))
+        added = make_backend(load_team(path), "three", team.settings)
+        assert isinstance(added, EmbeddedBackend)
+        team.journal.remember(f"footprint of {added.identity}", {"bytes": 123_456, "load_s": 2.5})
+        team.reload(load_team(path))
+        model = team._executor.scheduler.models["three"]
+        assert (model.footprint_bytes, model.load_s) == (123_456, 2.5)
 
 
 async def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,15 @@ from compllm.journal import Journal
 class Learned:
     """Durations, throughput curves and footprints of a team's scheduler.
 
-    `identities` name what a footprint was measured for, by model: another context or number of slots is another one.
+    What is called `identities` names what a footprint was measured for, by model: another context or number of slots is
+    another one.
     """
 
     journal: Journal
     team: str
     scheduler: Scheduler
-    identities: Mapping[str, str]
 
-    def recall(self) -> None:
+    def recall(self, identities: Mapping[str, str]) -> None:
         """Let the scheduler begin with what is known.
 
         Raises:
@@ -30,19 +30,34 @@ class Learned:
         estimates = self.journal.recall(f"estimates of {self.team}")
         if isinstance(estimates, dict):
             self.scheduler.estimates.restore(estimates)  # type: ignore[arg-type]
-        for model, identity in self.identities.items():
-            footprint = self.journal.recall(f"footprint of {identity}")
-            if isinstance(footprint, dict):
-                self.scheduler.correct(model, int(footprint["bytes"]), float(footprint["load_s"]))  # type: ignore[arg-type]
+        self.correct(self.footprints(identities))
 
-    def remember(self) -> None:
+    def footprints(self, identities: Mapping[str, str]) -> dict[str, tuple[int, float]]:
+        """Return the bytes and the load seconds that were measured, by model.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        kept = {model: self.journal.recall(f"footprint of {identity}") for model, identity in identities.items()}
+        return {
+            model: (int(each["bytes"]), float(each["load_s"]))  # type: ignore[arg-type]
+            for model, each in kept.items()
+            if isinstance(each, dict)
+        }
+
+    def correct(self, footprints: Mapping[str, tuple[int, float]]) -> None:
+        """Let the scheduler count with these footprints, by model."""
+        for model, (footprint_bytes, load_s) in footprints.items():
+            self.scheduler.correct(model, footprint_bytes, load_s)
+
+    def remember(self, identities: Mapping[str, str]) -> None:
         """Keep what is known now.
 
         Raises:
             JournalError: the journal cannot be written.
         """
         self.journal.remember(f"estimates of {self.team}", self.scheduler.estimates.dump())  # type: ignore[arg-type]
-        for name, identity in self.identities.items():
+        for name, identity in identities.items():
             if name in self.scheduler.footprints.measured:
                 model = self.scheduler.models[name]
                 footprint = {"bytes": model.footprint_bytes, "load_s": model.load_s}

@@ -106,6 +106,7 @@ class Team:
         self.router = make_router(file, self._encoder, partial(_best_passages, self._experts))
         self._executor = Executor(self._make_scheduler(), self._backends, observers)
         self._journal: Journal
+        self._learned: Learned
         self._exit = AsyncExitStack()
 
     @classmethod
@@ -122,9 +123,9 @@ class Team:
         self._journal = Journal(self.settings.journal_path, secrets=secrets_of(self.file))
         self._exit.callback(self._journal.close)
         self._exit.callback(self._documents.close)
-        learned = Learned(self._journal, self.file.config.name, self._executor.scheduler, _identities(self._backends))
-        learned.recall()
-        self._exit.callback(learned.remember)
+        self._learned = Learned(self._journal, self.file.config.name, self._executor.scheduler)
+        self._learned.recall(_identities(self._backends))
+        self._exit.callback(lambda: self._learned.remember(_identities(self._backends)))
         await self._exit.enter_async_context(self._executor)
         return self
 
@@ -271,7 +272,7 @@ class Team:
         scheduler = self._executor.scheduler
         return take_snapshot(scheduler.graph, scheduler.ledger)
 
-    async def reload(self, file: TeamFile) -> None:
+    def reload(self, file: TeamFile) -> None:
         """Go on with another version of the team file; open runs end with the experts that they began with.
 
         Experts, stages and limits may change, models may be added. A model that is gone from the file stays in memory
@@ -281,6 +282,7 @@ class Team:
             ConfigError: a device, the encoder, or a model that is known was changed, or the file is not usable; nothing
                 has changed.
             ModelTooLargeError: a new model fits no device; nothing has changed.
+            JournalError: the journal cannot be read; nothing has changed.
         """
         _check_reload(self.file.config, file.config, self._known_models)
         added = {name: each for name, each in file.config.models.items() if name not in self._backends}
@@ -289,7 +291,9 @@ class Team:
         router = make_router(file, self._encoder, partial(_best_passages, experts))
         devices = list(self._executor.scheduler.ledger.devices.values())
         share_cores(self._backends | backends, devices)
+        measured = self._learned.footprints(_identities(backends))
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
+        self._learned.correct(measured)
         self._backends.update(backends)
         self._known_models.update(added)
         self._journal.hide(secrets_of(file))

@@ -24,7 +24,7 @@ _WIDTH = 8
 class _Waiting:
     """What a place's absent models are wanted for: by ready nodes (urgent first), by later ones (soonest first)."""
 
-    wanted: list[tuple[float, int, str]] = field(default_factory=list)
+    wanted: list[tuple[int, float, int, str]] = field(default_factory=list)
     upcoming: list[tuple[float, str]] = field(default_factory=list)
     roomiest: list[tuple[int, str]] = field(default_factory=list)
     idle: dict[str, None] = field(default_factory=dict)
@@ -343,16 +343,16 @@ class Placement:
             if any(r.evictable and not self._queue.waits_for(r.model.name) for r in self._ledger.on(device)):
                 idle[device] = None
 
-    def _rank(self, model: str) -> tuple[float, int, str]:
+    def _rank(self, model: str) -> tuple[int, float, int, str]:
         node = self._queue.urgent(model)
         urgency_s = priority(node.urgency_s, self._models[model].load_s)
-        return -urgency_s - node.priority * 1e9, node.ready_order, model
+        return -node.priority, -urgency_s, node.ready_order, model
 
     def _next_wanted(self, waiting: _Waiting) -> str | None:
         """Return the absent model that the most urgent ready node waits for."""
         heap = waiting.wanted
         while heap:
-            model = heap[0][2]
+            model = heap[0][3]
             if self._ledger.get(model) is not None or not self._queue.waits_for(model):
                 heapq.heappop(heap)
             elif (rank := self._rank(model)) != heap[0]:

@@ -239,8 +239,8 @@ def settle(
     """Let the documents decide if one has a clear passage, else the tag if it passed, else the question.
 
     A tie within the margin is settled by the next of them. Where documents decide, the expert whom the tag names comes
-    after theirs: the plan knows the field even where no passage is near. Before all of that, one of the `exact` experts is tried if
-    the tag fits it best: the documents may speak of what is to be computed or compared, and do not do it.
+    after theirs: the plan knows the field even where no passage is near. Before all of that, one of the `exact` experts
+    is tried if the tag fits it best: the documents may speak of what is to be computed or compared, and do not do it.
     """
     if tag is not None and tag.eligible and tag.eligible[0] in exact:
         after = settle(None, question, documents, tie_margin=tie_margin)

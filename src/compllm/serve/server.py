@@ -187,7 +187,7 @@ class _Signals:
             task_status.started()
             async for number in signals:
                 if number == signal.SIGHUP:
-                    await self._reload()
+                    self._reload()
                 else:
                     now = self.service.runs.is_draining
                     self.tasks.start_soon(self._drain, 0.0 if now else self.service.team.file.config.server.drain_s)
@@ -199,12 +199,12 @@ class _Signals:
         await runs.drain(within_s)
         self.server.should_exit = True
 
-    async def _reload(self) -> None:
+    def _reload(self) -> None:
         """Read the team file again; if it cannot be used, say so and go on as before."""
         try:
             file = self.reread()
             check_exposure(self.started.model_copy(update={"keys": file.config.server.keys}))
-            await self.service.team.reload(file)
+            self.service.team.reload(file)
         except CompLLMError as error:
             _log.error("reload refused", extra={"fields": {"reason": str(error)}})
             return

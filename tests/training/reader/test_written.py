@@ -7,7 +7,7 @@ from training.reader.text import normalised
 from training.reader.written import passages, questions, rows, samples
 
 TEXT = "Elm Hall stands in Derby. It was put up by Bo Lund in 1830, and Ida Lund sold it in 1901."
-ASKED = [
+ASKED: list[dict[str, str | None]] = [
     {"passage": "p1", "question": "Who built Elm Hall?", "answer": "Bo Lund"},
     {"passage": "p1", "question": "Who restored Elm Hall?", "answer": None},
     {"passage": "elsewhere", "question": "Who built Ash Hall?", "answer": "Al Reed"},
