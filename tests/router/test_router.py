@@ -74,6 +74,19 @@ def test_auto_asks_the_documents_first_and_no_other_mode_does() -> None:
     assert deciding("tag").route("Is it a crime to poison someone?", "cardiology").expert == "medicine"
 
 
+def test_a_fallback_that_reads_everything_is_not_chosen_for_its_passages() -> None:
+    library = ExpertProfile("library", "m", "")
+    reading = Router(
+        TableEncoder(TABLE),
+        [MEDICINE, LAW, library],
+        fallback="library",
+        calibration=Calibration("table", 0.05, GATE),
+        read=lambda _: {"law": 0.7, "library": 0.95},
+    )
+    found = reading.route("Is it a crime to poison someone?")
+    assert [candidate.expert for candidate in found.candidates] == ["law", "library"]
+
+
 def test_auto_asks_an_exact_expert_first_and_the_documents_after_it() -> None:
     def routed(pattern: str) -> tuple[str, list[str]]:
         exact = [replace(MEDICINE, exact_for=re.compile(pattern)), LAW]

@@ -78,6 +78,11 @@ class ExpertProfile:
     fallback: str | None = None
     exact_for: re.Pattern[str] | None = None
 
+    @property
+    def is_described(self) -> bool:
+        """Whether it may be chosen by a score."""
+        return bool(self.description or self.examples)
+
     def is_exact_for(self, question: str) -> bool:
         """Tell whether it answers this question rightly or not at all."""
         return self.exact_for is not None and self.exact_for.search(question) is not None
@@ -105,6 +110,10 @@ class Team:
     def by_name(self) -> dict[str, ExpertProfile]:
         """Return the profiles keyed by name."""
         return {profile.name: profile for profile in self.profiles}
+
+    def described(self) -> frozenset[str]:
+        """Return the names of those that may be chosen by a score."""
+        return frozenset(profile.name for profile in self.profiles if profile.is_described)
 
 
 @dataclass(frozen=True, slots=True)

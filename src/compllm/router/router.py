@@ -121,7 +121,8 @@ class Router:
     def _by_documents(self, question: str) -> Ranking | None:
         if self._read is None or self._mode != "auto":
             return None
-        return rank_by_documents(self._read(question))
+        described = self._team.described()
+        return rank_by_documents({name: score for name, score in self._read(question).items() if name in described})
 
     def _by_similarity(self, index: ExpertIndex, vector: Vectors, wanted: str) -> Ranking:
         similarities = index.description_cosines(vector[None])[0]

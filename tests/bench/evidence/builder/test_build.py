@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from compllm.bench.evidence.builder.build import Built, Sources, compose, read_material, team_yaml, write
 from compllm.bench.evidence.builder.facts import Trained, stands_alone
@@ -184,4 +185,10 @@ def test_every_field_has_an_expert_that_routing_can_describe() -> None:
     assert found["film"][0].startswith("An expert in film and television")
     assert found["pottery_of_china"][0].startswith("An expert in pottery of china")
     assert tag_of("film_tv") == "film and television"
-    assert "fallback: general" in team_yaml(["law"])
+
+
+def test_the_fallback_reads_what_all_fields_read() -> None:
+    team = yaml.safe_load(team_yaml(["law", "art"]))
+    last = team["experts"][team["router"]["fallback"]]
+    assert last["documents"] == [*team["experts"]["law"]["documents"], *team["experts"]["art"]["documents"]]
+    assert "description" not in last

@@ -154,21 +154,19 @@ def write(built: Built, folder: Path) -> dict[str, int]:
 
 
 def team_yaml(domains: list[str]) -> str:
-    """Return a team file with an expert for each field on the bundled model, and a general one to fall back on."""
+    """Return a team file with an expert for each field on the bundled model, and one to fall back on that reads all."""
     calculates, sums = described([CALCULATOR])[CALCULATOR]
+    reading = {"model": _MODEL, "adapter": "reader", "passages": 1}
     experts: dict[str, object] = {
-        GENERAL: {"model": _MODEL, "instructions": "Answer in one short sentence."},
+        GENERAL: {**reading, "documents": [_path_of(domain) for domain in domains]},
         CALCULATOR: {"model": CALCULATOR, "description": calculates, "examples": list(sums), "fallback": GENERAL},
     }
     for domain, (description, examples) in described(domains).items():
         experts[domain] = {
-            "model": _MODEL,
+            **reading,
             "description": description,
             "examples": list(examples),
-            "instructions": "Answer in one short sentence.",
-            "adapter": "reader",
-            "documents": [f"documents/{domain}.jsonl"],
-            "passages": 1,
+            "documents": [_path_of(domain)],
         }
     team = {
         "name": "multiexpertqa",
@@ -192,6 +190,10 @@ def team_yaml(domains: list[str]) -> str:
     }
     head = "# Written by `compllm bench build`: an expert for each field of MultiExpertQA, on the bundled model.\n"
     return head + yaml.safe_dump(team, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _path_of(domain: str) -> str:
+    return f"documents/{domain}.jsonl"
 
 
 def _write_passages(path: Path, passages: Iterable[Passage]) -> None:

@@ -109,7 +109,7 @@ def _best_read(team: BenchTeam, question: str) -> str | None:
     found = {
         name: passages[0].score
         for name, expert in team.experts.items()
-        if expert.retrieve is not None and (passages := expert.retrieve(question, 1))
+        if expert.profile.is_described and expert.retrieve is not None and (passages := expert.retrieve(question, 1))
     }
     return max(found, key=found.__getitem__, default=None)
 
