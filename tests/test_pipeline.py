@@ -12,7 +12,7 @@ from compllm.assembly import make_backend
 from compllm.config import Settings, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
-from compllm.errors import ConfigError, PlanError, RoutingError, RunError
+from compllm.errors import ConfigError, PlanError, QueueFullError, RoutingError, RunError
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
@@ -240,6 +240,7 @@ async def test_a_reloaded_team_has_new_experts_and_open_runs_keep_theirs(tmp_pat
     [
         ("slots: 3", "slots: 5", "models.one"),
         ("limits:", "devices: {gpu: {capacity: 1GiB}}\nlimits:", "devices"),
+        ("limits:", "on_failure: continue\nlimits:", "on_failure"),
         ("threshold: 0.5", 'threshold: 0.5, encoder: {base_url: "http://127.0.0.1:9/v1", model: e}', "router.encoder"),
     ],
 )
@@ -254,6 +255,20 @@ async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_cha
         with pytest.raises(ConfigError, match=what):
             team.reload(load_team(path))
         assert team.file is before
+
+
+async def test_a_reload_changes_how_many_runs_may_be_open(tmp_path: Path) -> None:
+    gated = GatedFake("What", answers=str.upper)
+    async with team_of(tmp_path, CLINIC + "limits: {runs: 1}\n", two=gated) as team:
+        run = team.start("What is insulin of glands?")
+        with pytest.raises(QueueFullError):
+            team.start("What is a pulse?")
+        path = tmp_path / "compllm.yaml"
+        path.write_text(CLINIC + "limits: {runs: 2}\n")
+        team.reload(load_team(path))
+        other = team.start("What is insulin of glands?")
+        gated.let("What")
+        assert (await team.answer(run)).text == (await team.answer(other)).text == "WHAT IS INSULIN OF GLANDS?"
 
 
 async def test_a_model_that_was_dropped_comes_back_only_as_it_was(tmp_path: Path) -> None:

@@ -128,10 +128,14 @@ class ExpertConfig(_Section):
         None, description="One of the model's adapters; `reader` answers from passages only, in its own short form."
     )
     description: str = Field(
-        "", description="Best as: An expert in X who answers questions about A, B and C. Without it: a fallback only."
+        "",
+        description="Best as: An expert in X who answers questions about A, B and C. Without it and without examples: "
+        "a fallback only.",
     )
     examples: tuple[str, ...] = Field((), description="Questions it should get; five or more make routing better.")
-    instructions: str = Field("", description="System message for the model.")
+    instructions: str = Field(
+        "", description="System message for the model; one that reads documents with the adapter `reader` takes none."
+    )
     documents: tuple[Path, ...] = Field(
         (), description="Markdown, text or JSON Lines files, relative to the team file."
     )
@@ -153,9 +157,13 @@ class RouterConfig(_Section):
     """How sub-queries find their experts."""
 
     mode: Literal["auto", "tag", "question"] = Field(
-        "auto", description="What is compared: the plan's field tag, the question, or both."
+        "auto",
+        description="What decides: the plan's field tag, the question, or (`auto`) a passage that scores 0.6 or more "
+        "in an expert's documents, else the tag, else the question.",
     )
-    threshold: float = Field(0.7, gt=0, le=1, description="Score from which an expert is trusted.")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="Score of tag or question from which an expert is trusted; not of passages."
+    )
     fallback: Name | None = Field(None, description="The expert for questions that no expert is trusted with.")
     calibration: Path | None = Field(None, description="File written by `compllm route --calibrate`.")
     encoder: EncoderConfig | None = Field(None, description="Default: the bundled MiniLM.")

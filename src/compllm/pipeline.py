@@ -1,4 +1,4 @@
-"""Teams: wires planner, router, scheduler, executor and aggregator; the only place that constructs adapters."""
+"""Teams: wires planner, router, scheduler, executor and aggregator."""
 
 from __future__ import annotations
 
@@ -275,12 +275,13 @@ class Team:
     def reload(self, file: TeamFile) -> None:
         """Go on with another version of the team file; open runs end with the experts that they began with.
 
-        Experts, stages and limits may change, models may be added. A model that is gone from the file stays in memory
-        until its room is needed.
+        Experts, stages and limits may change, models may be added. What becomes of those who need a failed step
+        (`on_failure`) may not: open runs go on by it. A model that is gone from the file stays in memory until its room
+        is needed.
 
         Raises:
-            ConfigError: a device, the encoder, or a model that is known was changed, or the file is not usable; nothing
-                has changed.
+            ConfigError: a device, the encoder, `on_failure` or a model that is known was changed, or the file is not
+                usable; nothing has changed.
             ModelTooLargeError: a new model fits no device; nothing has changed.
             JournalError: the journal cannot be read; nothing has changed.
         """
@@ -294,6 +295,7 @@ class Team:
         measured = self._learned.footprints(_identities(backends))
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._learned.correct(measured)
+        self._executor.scheduler.limit_runs(file.config.limits.runs)
         self._backends.update(backends)
         self._known_models.update(added)
         self._journal.hide(secrets_of(file))
@@ -414,6 +416,7 @@ def _check_reload(old: TeamConfig, new: TeamConfig, models: Mapping[str, ModelCo
     changed = [f"models.{name}" for name, each in models.items() if new.models.get(name, each) != each]
     changed += [] if old.devices == new.devices else ["devices"]
     changed += [] if old.router.encoder == new.router.encoder else ["router.encoder"]
+    changed += [] if old.on_failure == new.on_failure else ["on_failure"]
     if changed:
         raise ConfigError(f"{', '.join(changed)} cannot change while the team is open; restart to apply it")
 

@@ -75,8 +75,15 @@ def test_experts_are_asked_what_their_examples_say_unless_told_otherwise(invoke:
         expert = "  b: {model: m, description: Another, examples: ['Who knows?']}\nrouter:"
         Path("compllm.yaml").write_text(Path("compllm.yaml").read_text().replace("router:", expert))
         assert invoke("experts", "check").exit_code == 0
-        asked = {seen.body["messages"][-1]["content"] for seen in server.seen if seen.body}
-    assert asked == {"What is the capital of France?", "Who knows?"}
+        asked = [seen.body["messages"][-1]["content"] for seen in server.seen if seen.body]
+    assert asked == ["Who knows?", "Who knows?"]
+
+
+def test_experts_without_any_example_are_asked_something(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("here")) as server:
+        assert invoke("experts", "check").exit_code == 0
+        asked = [seen.body["messages"][-1]["content"] for seen in server.seen if seen.body]
+    assert asked == ["What is the capital of France?"]
 
 
 # --- plan ------------------------------------------------------------------------------------------------------------

@@ -39,19 +39,23 @@ async def check(
     question: Annotated[
         str | None,
         typer.Option(
-            "--question", callback=readable, help="What each expert is asked; default: the first of its examples."
+            "--question",
+            callback=readable,
+            help="What each expert is asked; default: the first of its examples, else of another's.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load every model and have every expert answer once."""
+    """Have every expert answer once, which loads the models that experts use."""
     from compllm.pipeline import Team
 
     code = ANSWERED
     async with Team.load(team) as opened:
-        for name, expert in opened.file.config.experts.items():
+        experts = opened.file.config.experts
+        another = next((example for expert in experts.values() for example in expert.examples), _ANY_QUESTION)
+        for name, expert in experts.items():
             try:
-                answer = await opened.ask_expert(name, question or next(iter(expert.examples), _ANY_QUESTION))
+                answer = await opened.ask_expert(name, question or next(iter(expert.examples), another))
                 report = {"expert": name, "ok": True, "elapsed_s": answer.elapsed_s, "answer": answer.text}
             except RunError as error:
                 code = FAILED

@@ -105,6 +105,10 @@ class Scheduler:
             if not model.devices:
                 self.ledger.add_remote(model)
 
+    def limit_runs(self, most: int) -> None:
+        """Take no more than so many open runs from now on; those that are open stay."""
+        self.rules = replace(self.rules, max_runs=most)
+
     def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
         """Take note of an event and return what is to be done now, in order; see `handle_all`."""
         return self.handle_all((event,), now_s)
