@@ -30,6 +30,8 @@ from compllm.planner.base import Note, Planner, whole_question
 _PLANNING_SHARE = 0.5
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
+# What begins the naming of a gap, at the end of an answer.
+_NOT_ANSWERED = "\n\nNot answered: "
 _JOINED = JoinedAggregator()
 # Of the experts for the whole question, so many are likely to get a part of it.
 _LIKELY_EXPERTS = 2
@@ -260,7 +262,7 @@ class Run:
         for step in self._steps.values():
             if step.id not in self._answers:
                 reason = self._gaps.get(step.id, self._cancelled)
-                self._write(f"\n\nNot answered: {self._questions[step.id]} ({reason})")
+                self._write(f"{_NOT_ANSWERED}{self._questions[step.id]} ({reason})")
 
     async def _aggregate(self, aggregator: Aggregator, parts: tuple[Part, ...], deadline_s: float) -> None:
         """Have the aggregator write; if it fails or is late, the sub-answers follow as they are: nothing is lost."""
@@ -377,6 +379,11 @@ class Run:
         """Return what a step that only follows others should know of them."""
         lines = [f"- {self._questions[n]} {self._quoted(n)}" for n in sorted(step.after - step.references)]
         return "\n\nKnown so far:\n" + "\n".join(lines) if lines else ""
+
+
+def without_gaps(answer: str) -> str:
+    """Return an answer without what it says of its gaps."""
+    return answer.partition(_NOT_ANSWERED)[0]
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,6 @@ An application is a folder with a team file and `questions.jsonl`, like those in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from threading import Event, Thread
 
 import psutil
 
+from compllm.bench.evidence.scores import plain
 from compllm.bench.figures import Figures, mean, percentiles
 from compllm.bench.rows import evenly
 from compllm.bench.squad import normalised, token_f1
@@ -25,7 +25,6 @@ from compllm.router.calibration import read_json_lines
 
 QUESTIONS_FILE = "questions.jsonl"
 _SAMPLE_S = 0.02
-_CITATION = re.compile(r"\s*\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class Outcome:
 
     @property
     def f1(self) -> float:
-        """Token F1 of the answer, without citations, and the parts one after another, each as it is worded there."""
+        """Token F1 of the answer, without citations and gaps, and the parts in order, each as it is worded there."""
         gold = [max(part, key=lambda wording: token_f1(self._said, [wording])) for part in self.question.parts]
         return token_f1(self._said, [" ".join(gold)])
 
@@ -67,7 +66,7 @@ class Outcome:
 
     @property
     def _said(self) -> str:
-        return _CITATION.sub("", self.answer)
+        return plain(self.answer)
 
 
 @dataclass(slots=True)

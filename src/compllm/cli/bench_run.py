@@ -18,7 +18,7 @@ from compllm.bench.evidence.records import read_records
 from compllm.bench.evidence.report import write_report
 from compllm.bench.evidence.run import Work, remaining, run_system
 from compllm.bench.evidence.summary import summaries
-from compllm.bench.evidence.systems.base import Endpoint, Setting
+from compllm.bench.evidence.systems.base import Endpoint, Setting, fingerprint
 from compllm.bench.evidence.systems.table import named
 from compllm.bench.figures import Figures
 from compllm.cli.tables import figures_table, progress_bar
@@ -68,8 +68,9 @@ async def bench_run(
     rows = read_set(source, limit)
     chosen = named([name.strip() for name in systems.split(",")])
     file, ids = load_team(team), {row.id for row in rows}
+    asked_with = fingerprint(file, judge.endpoint())
     with tempfile.TemporaryDirectory(prefix="compllm-bench-") as folder:
-        for place, work in enumerate(remaining(rows, chosen, out)):
+        for place, work in enumerate(remaining(rows, chosen, out, asked_with)):
             settings = Settings(load_settings().cache_dir, Path(folder, str(place)))
             await _run(work, Setting(file, settings, server.endpoint()), out, judge.endpoint())
     found = [each for each in read_records(out) if each.system in chosen and each.id in ids]

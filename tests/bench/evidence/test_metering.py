@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import anyio
-import pytest
+import sys
 
-from compllm.bench.evidence.metering import Meter, tree_bytes, watching
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from compllm.bench.evidence.metering import Meter, watching, workers_bytes
 from compllm.core.events import ModelEvicted, ModelLoaded
 
 pytestmark = pytest.mark.anyio
@@ -20,11 +24,23 @@ def test_loads_are_counted_until_the_next_reset() -> None:
 
 
 async def test_the_clock_stops_and_the_peak_stays() -> None:
+    holding = (
+        "import sys; block = bytearray(64 * 2**20); block[::4096] = b'x' * 16384; print('held', flush=True); input()"
+    )
     async with watching() as watch:
-        block = bytearray(64 * 2**20)
-        block[::4096] = b"x" * len(block[::4096])
-        await anyio.lowlevel.checkpoint()
-        inside = tree_bytes()
-    elapsed_s = watch.elapsed_s
-    assert watch.peak_bytes >= inside > len(block)
-    assert watch.elapsed_s == elapsed_s > 0
+        async with await anyio.open_process([sys.executable, "-c", holding]) as worker:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            assert await BufferedByteReceiveStream(worker.stdout).receive_until(b"\n", 16) == b"held"
+            inside = workers_bytes()
+            await anyio.lowlevel.checkpoint()
+            await worker.stdin.aclose()
+        elapsed_s = watch.elapsed_s
+    assert inside > 64 * 2**20
+    assert watch.elapsed_s >= elapsed_s > 0
+
+
+async def test_what_this_process_holds_is_not_counted() -> None:
+    before = workers_bytes()
+    block = b"x" * (64 * 2**20)
+    assert workers_bytes() - before < len(block)

@@ -16,17 +16,34 @@ def test_citations_do_not_count() -> None:
     assert plain("Seventy [1]. A hormone [2, 3].") == "Seventy. A hormone."
 
 
+def test_what_is_said_of_gaps_does_not_count() -> None:
+    said = "Seventy. [1]\n\nNot answered: What is insulin, a hormone or a vitamin? (its documents do not say)"
+    assert plain(said) == "Seventy."
+    assert score(ROW, Reply(said, (HEART,))).contained == 0.5
+
+
 def test_words_are_matched_whole() -> None:
     assert contains("It is 70.", ("70",))
     assert not contains("It is 170.", ("70",))
     assert contains("From 1185–1226.", ("1185",))
     assert contains("Oxygen-18", ("oxygen 18",))
+    assert not contains("", ("A",))
 
 
 def test_a_right_answer_scores_by_the_alias_that_it_uses() -> None:
     scores = score(ROW, Reply("Seventy [1]. A hormone [2].", (HEART, GLANDS)))
     assert (scores.f1, scores.exact, scores.contained) == (1.0, 1.0, 1.0)
     assert scores.short_f1 == pytest.approx(0.8)
+
+
+def test_of_several_wordings_the_best_counts() -> None:
+    row = replace(ROW, parts=(("70", "70 beats a minute"), ("a hormone",)))
+    assert score(row, Reply("70 beats a minute. A hormone.", (HEART, GLANDS))).exact == 1.0
+
+
+def test_whoever_was_asked_in_vain_was_asked() -> None:
+    law = StepReply("q", "law", "seventy", is_last=True, asked=("heart", "law"))
+    assert score(ROW, Reply("Seventy.", (law, GLANDS))).asked == 1.0
 
 
 def test_the_funnel_says_where_an_answer_is_lost() -> None:

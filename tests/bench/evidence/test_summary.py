@@ -49,6 +49,12 @@ def test_a_comparison_is_paired() -> None:
         compare(GOOD[:1], BAD[1:])
 
 
+def test_other_questions_of_the_same_name_are_not_compared() -> None:
+    for other in (replace(BAD[0], question="Else?"), replace(BAD[0], gold=(("71",), ("a hormone",)))):
+        with pytest.raises(ConfigError, match="p-0 is not the same question in both"):
+            compare(GOOD, [other])
+
+
 def test_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     path, other = tmp_path / "r.jsonl", replace(BAD[0], set=BRIDGE.set, steps=(("heart", "q", "a"),), notes=("n",))
     append(path, GOOD[0])

@@ -42,6 +42,8 @@ class Judge:
 
 
 def _share(said: str, parts: int) -> float:
+    if said.strip().lower().startswith("none"):
+        return 0.0
     found = {int(number) for number in _NUMBERS.findall(said)} & set(range(1, parts + 1))
     if not found and "none" not in said.lower():
         raise ExpertResponseError(f"the judge gave no grade but said: {said[:200]}")

@@ -1,4 +1,4 @@
-"""What a system costs: calls and tokens of its models, seconds of loading, and memory of the process tree."""
+"""What a system costs: calls and tokens of its models, seconds of loading, and memory of the models' processes."""
 
 from __future__ import annotations
 
@@ -55,21 +55,23 @@ async def watching() -> AsyncIterator[Watch]:
         group.start_soon(_sample, watch)
         yield watch
         watch.ended_s = time.monotonic()
-        watch.peak_bytes = max(watch.peak_bytes, tree_bytes())
+        watch.peak_bytes = max(watch.peak_bytes, workers_bytes())
         group.cancel_scope.cancel()
 
 
 async def _sample(watch: Watch) -> None:
     while True:
-        watch.peak_bytes = max(watch.peak_bytes, tree_bytes())
+        watch.peak_bytes = max(watch.peak_bytes, workers_bytes())
         await anyio.sleep(_SAMPLE_S)
 
 
-def tree_bytes() -> int:
-    """Return the resident bytes of this process and all below it; shared pages count in each."""
-    own = psutil.Process()
+def workers_bytes() -> int:
+    """Return the resident bytes of all processes below this one; shared pages count in each.
+
+    This process is left out: it grows from system to system, whichever is measured.
+    """
     total = 0
-    for process in (own, *own.children(recursive=True)):
+    for process in psutil.Process().children(recursive=True):
         try:
             total += process.memory_info().rss
         except psutil.NoSuchProcess:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What came of one question with one system."""
+    """What came of one question with one system; `setting` is the `fingerprint` of what it was asked with."""
 
     system: str
     id: str
@@ -30,6 +30,7 @@ class Record:
     cost: Cost
     steps: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    setting: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -73,6 +74,7 @@ def _record(row: Mapping[str, Any], where: str) -> Record:
             _made(Cost, row["cost"]),
             tuple(tuple(step) for step in row["steps"]),
             tuple(row["notes"]),
+            str(row.get("setting", "")),
         )
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{where}: not a result of `compllm bench run`: {type(error).__name__}: {error}") from None

@@ -12,19 +12,23 @@ EVERYTHING = "everything"
 
 @dataclass(frozen=True, slots=True)
 class StepReply:
-    """A question that was put to an expert on the way, and its answer; empty if there was none."""
+    """A question that was put to an expert on the way, and its answer; empty if there was none.
+
+    `asked` are the experts that were asked, the one who answered last; `passages` are what that one read.
+    """
 
     question: str
     expert: str
     answer: str
     is_last: bool
     passages: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, question: str, answer: SubAnswer, *, is_last: bool) -> StepReply:
+    def of(cls, question: str, answer: SubAnswer, *, is_last: bool, asked: tuple[str, ...] = ()) -> StepReply:
         """Return the step of a sub-answer."""
         passages = tuple(passage.text for passage in answer.passages)
-        return cls(question, answer.expert, answer.text, is_last, passages)
+        return cls(question, answer.expert, answer.text, is_last, passages, asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Cost:
     """Calls of models and their tokens, planner and aggregator included; seconds that loads took meanwhile.
 
     `ttft_s` counts to the first piece of the answer, `latency_s` to the last; `peak_bytes` is the largest sum of the
-    resident bytes of this process and all below it, pages that they share counted in each.
+    resident bytes of the processes below this one, which hold the models, pages that they share counted in each.
     """
 
     calls: int

@@ -18,27 +18,33 @@ from compllm.errors import AggregationError, ConfigError, ExpertError, ExpertRes
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to do for one system."""
+    """What is left to do for one system; `setting` is the fingerprint of what it is asked with."""
 
     system: str
     open: Factory
     rows: tuple[EvidenceRow, ...]
+    setting: str
 
 
-def remaining(rows: Sequence[EvidenceRow], systems: Mapping[str, Factory], out: Path) -> list[Work]:
-    """Return what the file of results does not hold yet.
+def remaining(rows: Sequence[EvidenceRow], systems: Mapping[str, Factory], out: Path, setting: str) -> list[Work]:
+    """Return what the file of results does not hold yet; `setting` is the fingerprint of what is to be measured.
 
     Raises:
-        ConfigError: it is not a file of results, or of other questions with the same ids.
+        ConfigError: it is not a file of results, of other questions with the same ids, or of another setting.
     """
     done = read_records(out) if out.is_file() and out.stat().st_size else []
-    questions = {row.id: row.question for row in rows}
+    asked = {row.id: (row.question, row.parts) for row in rows}
     for record in done:
-        if questions.get(record.id, record.question) != record.question:
-            raise ConfigError(f"{out}: holds results of another set ({record.id} asks something else); name a new file")
+        if asked.get(record.id, (record.question, record.gold)) != (record.question, record.gold):
+            raise ConfigError(f"{out}: holds results of another set ({record.id} is another question); name a new file")
+        if record.id in asked and record.system in systems and record.setting != setting:
+            raise ConfigError(
+                f"{out}: holds results of {record.system} with another team, other documents or adapters, or another "
+                "judge; name a new file"
+            )
     keys = {record.key for record in done}
     left = [
-        Work(name, factory, tuple(row for row in rows if (name, row.id) not in keys))
+        Work(name, factory, tuple(row for row in rows if (name, row.id) not in keys), setting)
         for name, factory in systems.items()
     ]
     return [work for work in left if work.rows]
@@ -58,7 +64,7 @@ async def run_system(
     """
     async with work.open(setting) as system:
         for row in work.rows:
-            append(out, await _asked(work.system, system, row, judge))
+            append(out, replace(await _asked(work.system, system, row, judge), setting=work.setting))
             advance()
 
 

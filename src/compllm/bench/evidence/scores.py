@@ -1,6 +1,7 @@
 """How good an answer is, and where on the way something was lost.
 
-Answers are compared as SQuAD does (Rajpurkar et al. 2016), citations such as `[2]` left out.
+Answers are compared as SQuAD does (Rajpurkar et al. 2016), citations such as `[2]` and what a run says of its gaps left
+out: to name what is missing is no answer, right or wrong.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.squad import exact_match, normalised, token_f1
+from compllm.run import without_gaps
 
 _DASH = re.compile(r"[-–—]")
 _CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
@@ -24,8 +26,9 @@ class Scores:
     - `f1`, `exact`: the answer against the gold parts, one after another.
     - `contained`: share of the parts that are in the answer, word for word.
     - `short_f1`: `f1` of the bare answers of the last steps, one after another: what prose around them costs.
-    - `asked`: share of the gold experts that were asked anything. `read`: share of the gold steps whose answer stood in
-      a passage that was read. `answered`: share of the gold steps whose answer is in some sub-answer.
+    - `asked`: share of the gold experts that were asked anything, whoever answered. `read`: share of the gold steps
+      whose answer stood in a passage of an expert that answered. `answered`: share of the gold steps whose answer is in
+      some sub-answer.
     - `judged`: share of the parts that a judge finds in the answer.
     """
 
@@ -44,7 +47,7 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
     text = plain(reply.text)
     gold = _gold(row, text)
     experts = {step.expert for step in row.plan if step.expert}
-    asked = {step.expert for step in reply.steps}
+    asked = {expert for step in reply.steps for expert in (step.expert, *step.asked)}
     known = [step.answers for step in row.plan if step.answers]
     looked_up = [step.answers for step in row.plan if step.answers and step.passage]
     lookups = reply.steps if reply.looked_up else ()
@@ -61,14 +64,14 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
 
 
 def plain(text: str) -> str:
-    """Return an answer without its citations."""
-    return _CITATION.sub("", text).strip()
+    """Return an answer without its citations and without what it says of its gaps."""
+    return _CITATION.sub("", without_gaps(text)).strip()
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:
-    """Whether one of the answers is in the text, word for word once both are normalised."""
+    """Whether one of the answers is in the text, word for word once both are normalised; articles alone are in none."""
     said = f" {_words(text)} "
-    return any(f" {_words(answer)} " in said for answer in answers)
+    return any(f" {words} " in said for words in map(_words, answers) if words)
 
 
 def _words(text: str) -> str:
@@ -81,10 +84,10 @@ def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
 
 
 def _gold(row: EvidenceRow, text: str) -> list[str]:
-    """Return the gold answers to compare with: of several parts, each by the alias that the text uses."""
+    """Return the gold answers to compare with: of several parts, each by the alias that fits the text best."""
     if len(row.parts) == 1:
         return list(row.parts[0])
-    return [" ".join(next((alias for alias in part if contains(text, (alias,))), part[0]) for part in row.parts)]
+    return [" ".join(max(part, key=lambda alias: token_f1(text, [alias])) for part in row.parts)]
 
 
 def _share(found: Sequence[bool]) -> float:

@@ -109,12 +109,15 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> Comparison:
     `latency_ratio` is the sum of the second's seconds over the first's: above 1 the first is faster.
 
     Raises:
-        ConfigError: they have no question in common.
+        ConfigError: they have no question in common, or questions of other sets with the same names.
     """
     theirs = {record.id: record for record in second}
     pairs = [(record, theirs[record.id]) for record in first if record.id in theirs]
     if not pairs:
         raise ConfigError("the two have no question in common: compare results of the same set")
+    for ours, other in pairs:
+        if (ours.question, ours.gold) != (other.question, other.gold):
+            raise ConfigError(f"{ours.id} is not the same question in both: compare results of the same set")
     differences = {}
     for measure in MEASURES:
         values = [(getattr(a.scores, measure), getattr(b.scores, measure)) for a, b in pairs]

@@ -112,9 +112,10 @@ def _reply(events: list[Stamped]) -> Reply:
 
 
 def _step(node: NodeStory, *, is_last: bool) -> StepReply:
+    asked = tuple(dict.fromkeys(attempt.expert for attempt in node.attempts))
     if node.answer is None:
-        return StepReply(node.question, node.expert, "", is_last)
-    return StepReply.of(node.question, node.answer, is_last=is_last)
+        return StepReply(node.question, node.expert, "", is_last, asked=asked)
+    return StepReply.of(node.question, node.answer, is_last=is_last, asked=asked)
 
 
 # --- other teams of the same parts -----------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def test_only_plain_lives_are_read(text: str, found: tuple[str, str, str] | None
         "It is a 1956 film directed by Anna Ash.",
         "Dust is a song.",
         "Dust is a 1990 album released by Hard Records.",
+        "Dust is a 1956 film directed by Anna Ash and Bert Oak.",
+        "Dust is a 1956 film directed by Anna Ash, Cleo Elm and Bert Oak.",
     ],
 )
 def test_other_openings_are_no_works(text: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compllm.bench.evidence.systems.composed import (
+    ChainPlanner,
     as_it_is,
     by_documents,
     by_gold_plan,
@@ -16,8 +18,10 @@ from compllm.bench.evidence.systems.composed import (
     whole,
 )
 from compllm.core.answers import Passage
+from compllm.core.plan import SubQuery
 from compllm.errors import ExpertResponseError, PlanError
 from compllm.experts.fake import FakeExpert
+from compllm.planner.rules import RulePlanner
 from tests.bench.evidence.lab import BRIDGE, INSULIN, PULSE, ROW, bench_team
 from tests.wiring import questions
 
@@ -48,6 +52,12 @@ async def test_a_chain_tells_each_step_what_was_found(tmp_path: Path) -> None:
         reply = await chained(team, ROW)
     assert questions(two) == [f"{INSULIN}\n\nKnown so far:\n- {PULSE} 70"]
     assert [step.is_last for step in reply.steps] == [False, True]
+
+
+async def test_a_chain_tells_a_step_of_all_before_it() -> None:
+    async with aclosing(ChainPlanner(RulePlanner()).plan("What is one? What is two? What is three?")) as pieces:
+        steps = [piece async for piece in pieces if isinstance(piece, SubQuery)]
+    assert [set(step.after) for step in steps] == [set(), {1}, {1, 2}]
 
 
 async def test_one_by_one_never_overlaps_where_the_team_does(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ _BIRTH = re.compile(
 _DEATH = re.compile(rf"(?P<day>{_DAY})")
 # Last words of what publishes an album or is part of a longer name.
 _NO_MAKERS = frozenset(("Books", "Ensemble", "Music", "Press", "Records"))
+# What follows the first of several makers: none of them alone is the answer.
+_MORE_MAKERS = re.compile(r"(?:, [A-Z][^,.;]*)*,? (?:and|&) [A-Z]")
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -177,7 +179,7 @@ def _work(row: Record) -> Work | None:
     for kind in _KINDS:
         match = kind.opening.search(text[:_OPENING_CHARACTERS])
         if match and text.lower().lstrip('"').startswith(title.lower()) and title[-1] not in "?!":
-            if match["maker"].split()[-1] in _NO_MAKERS:
+            if match["maker"].split()[-1] in _NO_MAKERS or _MORE_MAKERS.match(text[match.end("maker") :]):
                 return None
             passage = Passage(row["id"], kind.domain, row["title"], text)
             return Work(passage, kind, title, match["maker"].strip(" '’"), int(match["year"] or 0))

@@ -96,12 +96,10 @@ def dependent(library: Library, how_many: int, rng: random.Random) -> Iterator[E
     made = 0
     while made < how_many and any(decks.values()):
         for kind in kinds:
-            pair = next(
-                (decks[kind].pop() for _ in range(len(decks[kind])) if decks[kind][-1][1].name not in used), None
-            )
-            if pair is None:
-                decks[kind].clear()
+            decks[kind] = [pair for pair in decks[kind] if pair[1].name not in used]
+            if not decks[kind]:
                 continue
+            pair = decks[kind].pop()
             used.add(pair[1].name)
             yield _bridge(next(number), *pair, rng)
             made += 1
@@ -122,29 +120,32 @@ def _bridge(number: int, work: Work, person: Person, rng: random.Random) -> Evid
 
 
 def joins(facts: Sequence[Fact], how_many: int, rng: random.Random) -> Iterator[EvidenceRow]:
-    """Yield comparisons of two dates or counts of different fields, and years between two dates."""
+    """Yield comparisons of dates or counts of different fields, and years between two dates, while there are any."""
     dated = [fact for fact in facts if fact.event]
     decks = {domain: _deck(dated, domain, rng) for domain in sorted({fact.domain for fact in dated})}
     fields = _dealt(_shares(dated), rng) if len(decks) > 1 else iter(())
     seen: set[frozenset[str]] = set()
-    number = 0
-    for first_field in fields:
+    number = in_vain = 0
+    while number < how_many and in_vain < len(dated) ** 2:
+        first_field = next(fields, None)
+        if first_field is None:
+            return
         second_field = next(field for field in fields if field != first_field)
         first, second = next(decks[first_field]), next(decks[second_field])
         pair = frozenset((first.id, second.id))
         if first.kind != second.kind or first.value == second.value or pair in seen:
+            in_vain += 1
             continue
         seen.add(pair)
         yield _join(number, first, second, rng)
-        number += 1
-        if number == how_many:
-            return
+        number, in_vain = number + 1, 0
 
 
 def _join(number: int, first: Fact, second: Fact, rng: random.Random) -> EvidenceRow:
     low, high = sorted((first, second), key=lambda fact: fact.value)
     answers: tuple[str, ...]
-    if first.kind == "year" and rng.random() < 1 / 3:
+    # Between two whole dates may lie a year less than between their years.
+    if first.kind == "year" and rng.random() < 1 / 3 and (first.answers[0].isdigit() or second.answers[0].isdigit()):
         asked = f"How many years lie between {first.event} and {second.event}?"
         last, answers = "How many years lie between #1 and #2?", (str(high.value - low.value),)
     elif first.kind == "year":

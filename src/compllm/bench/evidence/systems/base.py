@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Protocol, TypeAlias
 from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.reply import Reply
 from compllm.bench.evidence.rows import EvidenceRow
-from compllm.config import Settings, TeamFile
+from compllm.config import EmbeddedModelConfig, Settings, TeamFile
 
 
 class System(Protocol):
@@ -46,6 +47,28 @@ class Setting:
     file: TeamFile
     settings: Settings
     endpoint: Endpoint | None = None
+
+
+def fingerprint(file: TeamFile, judge: Endpoint | None = None) -> str:
+    """Return 16 hexadecimal digits for what results depend on besides question and system.
+
+    These are the team, the contents of its documents, adapters and calibration, the names and sizes of its models, and
+    who judges.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    config, digest = file.config, hashlib.sha256()
+    models = [model for model in config.models.values() if isinstance(model, EmbeddedModelConfig)]
+    read = [file.resolve(path) for expert in config.experts.values() for path in expert.documents]
+    read += [path for model in models for path in file.adapters(model).values()]
+    read += [file.resolve(config.router.calibration)] if config.router.calibration else []
+    weights = [file.resolve(model.file) for model in models if model.file]
+    parts = [config.model_dump_json(exclude={"server"}), str((judge.base_url, judge.model) if judge else None)]
+    parts += [f"{path.name} {path.stat().st_size}" for path in weights]
+    for part in [*map(str.encode, parts), *(path.read_bytes() for path in dict.fromkeys(read))]:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:16]
 
 
 Opened: TypeAlias = AbstractAsyncContextManager[System]

@@ -135,11 +135,11 @@ class ChainPlanner:
         return f"chain of {self.planner.name}"
 
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
-        """Yield each step after the one before."""
+        """Yield each step after all before it."""
         async with aclosing(self.planner.plan(question)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, SubQuery) and piece.id > 1:
-                    yield replace(piece, after=piece.after | {piece.id - 1})
+                    yield replace(piece, after=piece.after | set(range(1, piece.id)))
                 else:
                     yield piece
 
