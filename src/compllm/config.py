@@ -468,7 +468,13 @@ def _exists(document: Document, team: TeamFile, key: tuple[Any, ...], path: Path
         found = team.resolve(path)
     except (ValueError, RuntimeError) as error:  # a null character; `~` of somebody who has no home here
         raise document.error(key, f"{what} {str(path)!r} cannot be a path ({error})", "correct the path") from None
-    if not found.is_file():
+    try:
+        is_there = found.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise document.error(
+            key, f"{what} {str(found)!r} cannot be reached: {error.strerror}", "mend the path"
+        ) from None
+    if not is_there:
         raise document.error(key, f"{what} {str(found)!r} is not there", "create it or correct the path")
 
 

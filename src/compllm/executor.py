@@ -6,9 +6,10 @@ before the call returns; nothing polls.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,8 @@ from compllm.core.routing import Assignment, Candidate
 from compllm.core.scheduler import Scheduler
 from compllm.errors import CompLLMError, ExpertError, ExpertOutOfMemoryError
 from compllm.experts.base import Backend
+
+_log = logging.getLogger(__name__)
 
 # An out-of-memory error tells that the footprint was too small, not by how much.
 _OOM_GROWTH = 1.25
@@ -53,8 +56,18 @@ class Observer(Protocol):
     """Watches everything that happens in a team, as metrics and traces do."""
 
     def observe(self, event: ev.Event) -> None:
-        """Take note of an event, once for all runs; must not block, wait or raise."""
+        """Take note of an event, once for all runs; must not block or wait."""
         ...
+
+
+def tell(observers: Iterable[Observer], event: ev.Event) -> None:
+    """Have observers take note of an event; what one of them raises is logged, and costs nobody else anything."""
+    for observer in observers:
+        try:
+            observer.observe(event)
+        except Exception as error:  # noqa: BLE001 - somebody's code at the edge of a team: whatever it raises is reported
+            fields = {"observer": type(observer).__name__, "error": type(error).__name__}
+            _log.error("an observer failed", extra={"fields": fields})
 
 
 @dataclass(slots=True, eq=False)
@@ -290,8 +303,7 @@ class Executor:
             return
         for opened in self._runs.values():
             opened.work.notify(event)
-        for observer in self.observers:
-            observer.observe(event)
+        tell(self.observers, event)
 
 
 class _LeaseWork:

@@ -64,6 +64,8 @@ from compllm.router.remembering import RememberingEncoder
 from compllm.router.router import Router
 from compllm.run import Route, Run, Stages
 
+_ROUTING_THREADS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -383,8 +385,10 @@ def _best_passages(experts: Mapping[str, Expert], question: str) -> dict[str, fl
 
 
 def _routing(router: Router) -> Route:
+    threads = anyio.CapacityLimiter(_ROUTING_THREADS)  # its own: an encoder that hangs must not use up everybody's
+
     async def route(question: str, tag: str | None) -> Assignment:
-        return await anyio.to_thread.run_sync(router.route, question, tag)
+        return await anyio.to_thread.run_sync(router.route, question, tag, abandon_on_cancel=True, limiter=threads)
 
     return route
 
@@ -398,7 +402,7 @@ def _always(assignment: Assignment) -> Route:
 
 
 def _new_run_id() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(6)}"
 
 
 def _checked(question: str, limit: int) -> str:

@@ -21,7 +21,7 @@ from compllm.core.plan import Plan, SubQuery
 from compllm.core.quoting import quote
 from compllm.core.routing import Assignment
 from compllm.errors import CompLLMError, ExpertResponseError, JournalError, PlanError, QueueFullError
-from compllm.executor import Executor, Observer
+from compllm.executor import Executor, Observer, tell
 from compllm.experts.expert import Expert
 from compllm.experts.metered import Metered, Usage
 from compllm.planner.base import Note, Planner, whole_question
@@ -350,8 +350,7 @@ class Run:
     def _record(self, event: ev.Event) -> ev.Stamped:
         stamped = ev.Stamped(time.monotonic() - self._began_s, event)
         if getattr(event, "run", None) is not None:
-            for observer in self.stages.observers:
-                observer.observe(event)
+            tell(self.stages.observers, event)
         try:
             self.stages.journal.record(self.id, stamped)
         except JournalError as error:

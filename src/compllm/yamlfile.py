@@ -77,6 +77,8 @@ def read_yaml(path: Path) -> Document:
         raise ConfigError(f"{path}: nested too deeply, or an alias holds itself; write it out") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    except (KeyError, IndexError) as error:  # PyYAML's own, at a tag like `!!bool` before something else
+        raise ConfigError(f"{path}: not valid YAML: a tag does not fit its value ({error}); remove the tag") from None
 
 
 def _parsed(path: Path, text: str) -> Document:

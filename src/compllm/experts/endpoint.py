@@ -28,6 +28,7 @@ MAX_PAUSE_S = 60.0  # a server that asks for more is given up for now
 _MESSAGE_CHARS = 500
 _CONNECT_S = 10.0
 _DRAIN_S = 0.1
+_MOST_TOKENS = 2**31  # what claims more cannot count
 # What some servers or models refuse and an answer does not need.
 _OPTIONAL = ("stream_options", "max_tokens", "temperature", "seed")
 
@@ -317,7 +318,7 @@ class _Reply:
 
     def _tokens(self, part: str) -> int | None:
         count = self._usage.get(f"{part}_tokens") if isinstance(self._usage, Mapping) else None
-        return count if isinstance(count, int) else None
+        return count if type(count) is int and 0 <= count <= _MOST_TOKENS else None
 
     def _foreign(self, what: str) -> ExpertError:
         return self._error(f"does not speak the OpenAI protocol: it {what}; check the URL, which often ends in /v1")

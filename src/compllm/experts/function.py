@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Thread
 
 import anyio
-import anyio.to_thread
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 
 from compllm.errors import ConfigError, ExpertResponseError
 from compllm.experts.base import ChatRequest, Chunk, LoadReport
@@ -19,7 +23,7 @@ class FunctionBackend:
 
     The function gets the last user message: the question, after the passages if its expert has documents. With None or
     an empty text it says that it has no answer, and who comes next is asked. A cancelled call is left to end by itself
-    and keeps one of the `slots` threads until it does.
+    and keeps one of the `slots` threads until it does; the process does not wait for it.
     """
 
     supports_grammar = False
@@ -49,18 +53,45 @@ class FunctionBackend:
             ExpertResponseError: the function raised, returned no text, or has no answer.
         """
         question = next(message.content for message in reversed(request.messages) if message.role == "user")
-        try:
-            answer = await anyio.to_thread.run_sync(
-                self._function, question, abandon_on_cancel=True, limiter=self._threads
-            )
-        except Exception as error:  # somebody's code: whatever it raises is reported
+        call = _Call(self._function, question, self._threads)
+        await self._threads.acquire_on_behalf_of(call)
+        Thread(target=call.run, name=self._name, daemon=True).start()
+        await call.ended.wait()
+        if (error := call.error) is not None:
             raise ExpertResponseError(f"{self._name} raised {type(error).__name__}: {error}") from error
+        answer = call.answer
         if answer is not None and not isinstance(answer, str):
             raise ExpertResponseError(f"{self._name} returned {type(answer).__name__} instead of text")
         if not answer:
             raise ExpertResponseError(f"{self._name} has no answer to this")
         yield Chunk(answer)
         yield Chunk(finish_reason="stop")
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call in a thread of its own, which holds a place among `threads` until it ends."""
+
+    function: Function
+    question: str
+    threads: anyio.CapacityLimiter
+    token: EventLoopToken = field(default_factory=current_token)
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    answer: object = None
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        """Call the function and say so in the event loop, if that is still there."""
+        try:
+            self.answer = self.function(self.question)
+        except BaseException as error:  # noqa: BLE001 - somebody's code: whatever it raises is reported
+            self.error = error
+        with suppress(RuntimeError):
+            from_thread.run_sync(self._end, token=self.token)
+
+    def _end(self) -> None:
+        self.threads.release_on_behalf_of(self)
+        self.ended.set()
 
 
 def find_function(path: str, place: str) -> Function:

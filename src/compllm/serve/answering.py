@@ -18,7 +18,7 @@ from compllm.planner.language import parse_plan
 from compllm.serve.callers import Caller
 from compllm.serve.cutting import Cutter, FinishReason
 from compllm.serve.errors import ApiError, Unanswered, refused, unanswered, unknown_model
-from compllm.serve.live import LiveRun
+from compllm.serve.live import STOPPED, LiveRun
 from compllm.serve.reasoning import reasoning
 from compllm.serve.service import Service
 
@@ -163,7 +163,7 @@ class _Telling:
         self._deadline_s = deadline_s
         self._direct = direct
         self._has_written = False
-        self._is_cancelled = False
+        self._cancelled: Unanswered | None = None
 
     def tell(self, stamped: ev.Stamped) -> Iterator[Piece]:
         """Yield what an event adds to the answer or to the reasoning."""
@@ -178,7 +178,8 @@ class _Telling:
             case ev.RunCompleted() | ev.RunFailed() as end:
                 yield from self._end(end, stamped.at_s)
             case event:
-                self._is_cancelled = self._is_cancelled or isinstance(event, ev.RunCancelled)
+                if isinstance(event, ev.RunCancelled):
+                    self._cancelled = "run_interrupted" if event.reason == STOPPED else "run_cancelled"
                 known = self._direct and isinstance(event, ev.NodeCompleted)
                 if not known and (line := reasoning(event)):
                     yield Thought(_sound(line))
@@ -191,7 +192,7 @@ class _Telling:
     def _end(self, end: ev.RunCompleted | ev.RunFailed, at_s: float) -> Iterator[Piece]:
         if isinstance(end, ev.RunFailed):
             late = at_s >= self._deadline_s
-            code: Unanswered = "deadline_passed" if late else "run_cancelled" if self._is_cancelled else "run_failed"
+            code: Unanswered = "deadline_passed" if late else self._cancelled or "run_failed"
             yield Failed(unanswered(code, end.reason))
             return
         if rest := self._cutter.rest():

@@ -58,7 +58,7 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     run = begin(service, caller, ask)
     headers["compllm-run"] = run.id
     cutter, deadline_s = Cutter(body.stops, body.longest), service.team.file.config.limits.deadline_s
-    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None)
+    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None and bool(body.stream))
     closed = nothing if body.store else partial(leave, run)
     return await _sent(request, body, source, _Shape(run.id, body.model), headers, closed)
 

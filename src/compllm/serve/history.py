@@ -8,8 +8,10 @@ as it is. The rules are for English and look at the surface alone.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from compllm.serve.names import names, without_citations
@@ -17,6 +19,8 @@ from compllm.serve.names import names, without_citations
 # Whoever writes more than this says what it is about; of what was said before, no more than this is looked at.
 _FOLLOW_UP_CHARACTERS = 200
 _CONTEXT_CHARACTERS = 500
+# So far back goes what a question may refer to, through the questions between.
+_TURNS = 20
 _FRAGMENT_WORDS = 8
 
 _PREPOSITION = r"(?:in|on|at|of|for|to|from|by|with|about|during|since|until|before|after|under|between)"
@@ -102,9 +106,9 @@ class _Before:
 
 
 def standalone(turns: Iterable[Turn]) -> str:
-    """Return the last question of a conversation so that it can be understood without the others; O(characters)."""
+    """Return the last question of a conversation so that it can be understood without those shortly before it."""
     asked = answered = ""
-    for turn in turns:
+    for turn in deque(turns, _TURNS):
         if turn.role == "assistant":
             answered = turn.text
         else:
@@ -131,11 +135,12 @@ def _resolved(question: str, before: _Before) -> str:
 def _without_pronouns(question: str, before: _Before) -> str:
     """Return a question with its pronouns replaced, but for those that stand for something in the question itself."""
     empty = [match.span() for match in _EMPTY.finditer(question)]
+    meant_by = cache(before.meant_by)
 
     def name(match: re.Match[str]) -> str:
         if any(start <= match.start() < end for start, end in empty) or _names_it_itself(question[: match.start()]):
             return match[0]
-        meant = before.meant_by(match.lastgroup or "")
+        meant = meant_by(match.lastgroup or "")
         if meant is None:
             return match[0]
         if match["place"]:

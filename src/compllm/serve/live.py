@@ -20,6 +20,8 @@ from compllm.serve.callers import Caller
 
 # Ended runs whose events stay in memory; older ones come from the journal, without the pieces that answers came in.
 _KEPT_RUNS = 256
+# Why a run was cancelled that had no time to end.
+STOPPED = "the server has stopped"
 
 
 class Position(NamedTuple):
@@ -201,7 +203,7 @@ class LiveRuns:
             for run in self.open:
                 await run.ended()
         for run in self.open:
-            run.cancel("the server has stopped")
+            run.cancel(STOPPED)
         for run in self.open:
             await run.ended()
 

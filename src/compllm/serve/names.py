@@ -10,6 +10,9 @@ _WORD = r"[A-Z][\w'’&.-]*\w|[A-Z]"
 _LINK = r"(?:of(?:\s+the)?|de|der|den|von|van|du|da|del|di|la|le|al|bin)"
 _NAME = re.compile(rf"(?<![\w'’])(?:{_WORD})(?:\s+(?:{_LINK}\s+){{0,2}}(?:{_WORD}|\d{{1,4}}\b))*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?:;\n])[\s\"'“‘(\[*]*\Z")
+_ONLY_MARKS = re.compile(r"[ .!?'\"”’*]*\Z")
+# How far before a name it is looked for what it follows.
+_NEAR_CHARACTERS = 40
 _SAYS_MORE = re.compile(r"\s+(?:is|are|was|were|has|had|can|could|did|does|will|would)\b|\s*['’]s\b")
 _ARTICLE = re.compile(r"\b(?:an?|the)\s+\Z", re.IGNORECASE)
 _NOUN_NEXT = re.compile(
@@ -80,7 +83,7 @@ def _is_used_as_name(text: str, name: Name) -> bool:
     """Whether a single word is more than the capital of a sentence ("Usually") or an adjective ("the English poet")."""
     if " " in name.text or (name.text.isupper() and len(name.text) > 1):
         return True
-    before, after = text[: name.start], text[name.end :]
-    if _SENTENCE_END.search(before):
-        return not after.strip(" .!?'\"”’*") or _SAYS_MORE.match(after) is not None
-    return not (_ARTICLE.search(before) and _NOUN_NEXT.match(after))
+    near = max(0, name.start - _NEAR_CHARACTERS)
+    if _SENTENCE_END.search(text, near, name.start):
+        return (_ONLY_MARKS.match(text, name.end) or _SAYS_MORE.match(text, name.end)) is not None
+    return not (_ARTICLE.search(text, near, name.start) and _NOUN_NEXT.match(text, name.end))

@@ -44,7 +44,7 @@ async def respond(body: ResponseBody, request: Request, service: ServiceOf, call
     headers["compllm-run"] = run.id
     deadline_s = service.team.file.config.limits.deadline_s
     cutter = Cutter(max_tokens=body.max_output_tokens)
-    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None)
+    source = pieces(run, cutter, deadline_s, direct=ask.expert is not None and bool(body.stream))
     closed = partial(leave, run) if body.store is False else nothing
     shape = ResponseShape(run.id, body)
     if body.stream:

@@ -208,6 +208,9 @@ class _Signals:
         except CompLLMError as error:
             _log.error("reload refused", extra={"fields": {"reason": str(error)}})
             return
+        except Exception as error:  # noqa: BLE001 - the boundary of a signal: open runs must not end for it
+            _log.error("reload refused", extra={"fields": {"reason": f"unexpected {type(error).__name__}"}})
+            return
         server = file.config.server
         self.access.use(server)
         changed = [name for name in ServerConfig.model_fields if getattr(server, name) != getattr(self.started, name)]

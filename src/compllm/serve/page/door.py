@@ -162,4 +162,5 @@ def _back(request: Request) -> str:
 def _local(target: str) -> str:
     """Return a path of this server, so that signing in leads nowhere else."""
     parts = urlsplit(target.replace("\\", "/"))
-    return parts.path if target.startswith("/") and not parts.netloc and not parts.scheme else "/"
+    is_local = target.startswith("/") and not parts.netloc and not parts.scheme
+    return f"/{parts.path.lstrip('/')}" if is_local else "/"
