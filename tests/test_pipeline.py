@@ -214,6 +214,22 @@ async def test_observers_are_told_of_every_event_once(tmp_path: Path) -> None:
     assert kinds.count("node_completed") == kinds.count("run_completed") == 2
 
 
+async def test_an_observer_that_fails_costs_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing:
+        def observe(self, event: ev.Event) -> None:
+            raise ValueError("secret")
+
+    path = tmp_path / "compllm.yaml"
+    path.write_text(CLINIC)
+    backends = {name: FakeExpert(str.upper) for name in ("one", "two")}
+    settings = Settings(tmp_path / "cache", tmp_path / "data")
+    team = Team(load_team(path), settings, backends=backends, encoder=WordEncoder(), observers=(Failing(),))
+    async with team:
+        assert (await team.ask("What is pulse?")).text == "WHAT IS PULSE?"
+    assert {record.message for record in caplog.records} == {"an observer failed"}
+    assert "secret" not in caplog.text
+
+
 RELOADED = CLINIC.replace(
     "  general:", "  nose: {model: three, description: An expert in nose who answers about nose.}\n  general:"
 ).replace("experts:", '  three: {backend: endpoint, base_url: "http://127.0.0.1:9/v1", model: m}\nexperts:')

@@ -53,6 +53,8 @@ def test_lines_below_an_alias_are_those_of_what_it_stands_for(tmp_path: Path) ->
         (b"a: !!python/object/apply:os.mkdir [made]\n", ":1: not plain YAML"),
         (b"a: !!python/name:os.system\n", ":1: not plain YAML"),
         (b"a: !mine b\n", ":1: not plain YAML"),
+        (b"a: !!bool maybe\n", "a tag does not fit its value"),
+        (b"a: !!int ''\n", "a tag does not fit its value"),
         (b"a: &a [*a]\n", "an alias holds itself"),
         (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
         (b"#" * (MAX_BYTES + 1), "larger than 1,000,000 bytes"),

@@ -140,6 +140,13 @@ def test_any_text_survives_any_cut_into_pieces(text: str, cuts: list[int]) -> No
     assert [*chunks, *reply.end()] == [Chunk(text), Chunk("", 7, 2, "stop")]
 
 
+@pytest.mark.parametrize("count", [-1, True, "3", 1.5, 10**400])
+async def test_a_count_that_counts_nothing_is_unknown(count: object) -> None:
+    usage = event({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}})
+    with serving(stream_of(delta("Paris."), delta(finish_reason="stop"), usage, DONE)) as server:
+        assert await chunks_of(backend_of(server)) == [Chunk("Paris."), Chunk("", None, 2, "stop")]
+
+
 async def test_thoughts_roles_and_nulls_are_no_part_of_the_answer() -> None:
     null = event({"choices": [{"index": 0, "delta": {"content": None, "reasoning_content": "Hm."}}]})
     odd = (ROLE, null, event({"choices": [], "usage": None}), event({"choices": [{"delta": None}]}), delta(""))

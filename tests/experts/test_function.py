@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +75,34 @@ async def test_a_slow_function_is_not_waited_for_when_it_is_cancelled() -> None:
         group.cancel_scope.cancel()
     assert not end.is_set()
     end.set()
+
+
+def test_a_function_that_never_returns_keeps_no_process_from_ending() -> None:
+    script = """
+import threading, anyio
+from compllm.experts.base import ChatRequest, Message
+from compllm.experts.function import FunctionBackend
+begun = threading.Event()
+
+def hang(question):
+    begun.set()
+    threading.Event().wait()
+
+async def ask():
+    async for chunk in FunctionBackend(hang, "f").stream(ChatRequest((Message("user", "Why?"),))):
+        pass
+
+async def main():
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.to_thread.run_sync(begun.wait)
+        group.cancel_scope.cancel()
+
+anyio.run(main)
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "ended\n"
 
 
 @pytest.mark.parametrize(

@@ -249,6 +249,23 @@ def test_an_expert_that_breaks_off_breaks_the_stream(make_team: MakeTeam) -> Non
             next(words)
 
 
+def test_an_expert_that_breaks_off_is_asked_again_for_who_waits_for_the_whole(make_team: MakeTeam) -> None:
+    class Breaking(FakeExpert):
+        broken = False
+
+        async def _wait(self, seconds: float) -> None:
+            await super()._wait(seconds)
+            if seconds == 0.002 and not self.broken:
+                self.broken = True
+                raise ExpertResponseError("lost the connection", retryable=True)
+
+    with serving(make_team(one=Breaking(first_token_s=0.001, token_s=0.002))) as served, client_of(served) as client:
+        answer = client.chat.completions.create(model="heart", messages=user("a b c"))
+        assert answer.choices[0].message.content == "a b c"
+        asked = client.responses.create(model="heart", input="a b c")
+        assert asked.output_text == "a b c"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_cancels_its_run_unless_it_is_stored(make_team: MakeTeam, stream: bool) -> None:
     gated = GatedFake("What", answers=str.upper)

@@ -99,6 +99,11 @@ def test_long_turns_take_no_long_time(long: str) -> None:
     assert standalone([*turns, Turn("user", "And when?")])
 
 
+def test_many_turns_full_of_pronouns_take_no_long_time() -> None:
+    turns = [Turn("user", "it " * 60 + "Zz x " * 60), Turn("assistant", "Cd x " * 95)] * 400
+    assert standalone([*turns, Turn("user", "What is its name?")])
+
+
 def test_a_conversation_is_resolved_turn_by_turn() -> None:
     turns = [
         *(Turn("user", t) for t in ("What is the capital of France?", "And Germany?")),

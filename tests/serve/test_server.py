@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
 from compllm.config import ServerConfig, load_team
 from compllm.errors import ConfigError
+from compllm.experts.base import ChatRequest, Chunk
 from compllm.journal import Journal
 from compllm.serve.keys import hash_of
 from compllm.serve.metrics import Metrics
@@ -103,9 +106,32 @@ async def test_what_is_not_done_in_time_is_cancelled_and_its_stream_ends(
             terminate()
         text = "".join([piece async for piece in response.aiter_text()])
         assert "the server has stopped" in text
+        assert "run_interrupted" in text
         assert text.rstrip().endswith("[DONE]")
         await server.stopped.wait()
     assert status_of(tmp_path, response.headers["compllm-run"]) == "cancelled"
+
+
+async def test_whoever_waits_for_the_whole_is_told_that_the_server_stopped(make_team: MakeTeam) -> None:
+    class Asked(GatedFake):
+        asked = anyio.Event()
+
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            self.asked.set()
+            async with aclosing(super().stream(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def stop() -> None:
+        await Asked.asked.wait()
+        terminate()
+
+    async with running(make_team(FILE + "server: {port: 0, drain_s: 0}\n", one=Asked("What"))) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(stop)
+            response = await server.ask()
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "run_interrupted")
+        await server.stopped.wait()
 
 
 NEW_EXPERT = "  skin: {model: one, description: An expert in skin who answers questions about skin and rashes.}\nrouter"
@@ -165,6 +191,7 @@ async def test_when_its_keys_are_taken_away_a_server_answers_to_its_own_name_onl
         ("models: [", "not valid YAML"),
         (SERVED.replace("slots: 3", "slots: 4"), "models.one"),
         (SERVED + "ruoter: {}\n", "unknown key"),
+        (SERVED + "port: !!bool maybe\n", "a tag does not fit its value"),
     ],
 )
 async def test_a_file_that_cannot_be_used_changes_nothing(

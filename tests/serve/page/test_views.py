@@ -239,6 +239,8 @@ def test_there_is_no_end_of_sessions_but_of_the_room_for_them(monkeypatch: pytes
         ("/runs/1", "/runs/1"),
         ("//evil.example/x", "/"),
         ("/\\evil.example", "/"),
+        ("////evil.example/x", "/evil.example/x"),
+        ("////////evil.example/x", "/evil.example/x"),
         ("https://evil.example", "/"),
         ("javascript:alert(1)", "/"),
         ("", "/"),
