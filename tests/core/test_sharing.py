@@ -43,6 +43,22 @@ def test_a_user_who_asks_for_much_does_not_delay_one_who_asks_for_little() -> No
     assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["few", "many", "few", "many"]
 
 
+def test_who_asks_in_the_name_of_many_gets_no_more() -> None:
+    bench = Bench(Model("far", slots=1))
+    for number in range(10):
+        open_run(bench, f"ann{number}", f"ann/user{number}")
+        for node in range(1, 11):
+            bench.add(node, "far", run=f"ann{number}")
+    open_run(bench, "bob", "bob")
+    for node in range(1, 41):
+        bench.add(node, "far", run="bob")
+    runs = dict.fromkeys(("bob", *(f"ann{number}" for number in range(10))), 32)
+    served = order_of(bench, ("ann0", 1), 60, runs)
+    assert 28 <= served.count("bob") <= 32
+    by_user = [served.count(f"ann{number}") for number in range(10)]
+    assert max(by_user) - min(by_user) <= 1
+
+
 def test_shares_are_by_tokens_and_not_by_nodes() -> None:
     """An answer of `long` costs four times one of `short`, so `short` gets about four for each."""
     bench = Bench(Model("far", slots=1))
@@ -61,7 +77,7 @@ def test_a_load_is_charged_to_the_user_whose_node_asked_for_it() -> None:
     bench.add(1, "a")
     bench.send(ev.ModelLoaded("a", "cpu", 4, 3.0))
     default = bench.scheduler.estimates.tokens("expert-a")
-    assert bench.scheduler.shares.spent("asker") == bench.scheduler.estimates.load_tokens("a", 3.0) + default
+    assert bench.scheduler.shares.spent("asker") == (bench.scheduler.estimates.load_tokens("a", 3.0) + default, 0.0)
 
 
 def test_a_higher_priority_goes_first_whoever_asks() -> None:

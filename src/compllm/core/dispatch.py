@@ -9,7 +9,7 @@ from compllm.core.ledger import REMOTE, Ledger, Replica
 from compllm.core.nodes import Node, NodeGraph
 from compllm.core.places import Places
 from compllm.core.ready import ReadyQueue
-from compllm.core.shares import Shares
+from compllm.core.shares import Shares, Spent
 
 # A start must not lower what the device gets done by more than this, in requests served as if alone. Measurements are
 # too noisy to hold a node back for less.
@@ -61,7 +61,7 @@ class Dispatch:
         replica = self._ledger.get(model)
         return (replica,) if replica is not None else ()
 
-    def _option(self, replica: Replica) -> tuple[int, float, float, bool, float, int, Node, Replica] | None:
+    def _option(self, replica: Replica) -> tuple[int, Spent, float, bool, float, int, Node, Replica] | None:
         """Return a possible start behind what orders it; smaller is better."""
         if not replica.free_slots or not self._ledger.can_compute(replica):
             return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from compllm.core.nodes import Node
-from compllm.core.shares import Shares
+from compllm.core.shares import Shares, Spent
 
 _Line: TypeAlias = tuple[str, int, str]  # model, priority, user
 
@@ -21,7 +21,7 @@ class ReadyQueue:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._users: dict[str, list[tuple[int, float, str]]] = {}
+        self._users: dict[str, list[tuple[int, Spent, str]]] = {}
         self._lines: dict[_Line, list[tuple[float, int, Node]]] = {}
         self._old: dict[str, list[tuple[int, Node]]] = {}
         self._count: dict[str, int] = {}
