@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compllm.planner.base import PlanPiece
-from compllm.planner.rules import RulePlanner, split_question
+from compllm.planner.rules import RulePlanner, split_question, without_announcement
 
 SPLIT = {
     "What does a cardiologist treat, and what does an endocrinologist treat?": [
@@ -97,6 +97,26 @@ WHOLE = [
 @pytest.mark.parametrize("question", SPLIT)
 def test_coordinated_questions_are_split(question: str) -> None:
     assert split_question(question) == SPLIT[question]
+
+
+def test_what_only_announces_questions_is_left_out() -> None:
+    asked = "In which year was DNA found? Who wrote Hamlet?"
+    for announced in ("For a quiz I need four answers. ", "I have two questions: ", "Here are my questions. "):
+        assert without_announcement(announced + asked) == asked
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which of these things is larger: the Moon, or Mars?",
+        "I need answers. Who wrote Hamlet?",
+        "Explain these two things: osmosis and diffusion.",
+        "My questions never end? Why? And how?",
+        "What is DNA? I have two questions. Who wrote Hamlet?",
+    ],
+)
+def test_what_asks_is_no_announcement(question: str) -> None:
+    assert without_announcement(question) == question
 
 
 @pytest.mark.parametrize("question", WHOLE)

@@ -58,6 +58,12 @@ async def plan(
     return steps, [piece.text for piece in pieces if isinstance(piece, Note)]
 
 
+async def test_what_only_announces_questions_is_not_planned() -> None:
+    model = WrittenPlans("1. [a] x\n2. [b] y\n")
+    await plan(model, "For a quiz I need two answers. Who wrote Emma? When was Rome founded?", adapter="planner")
+    assert questions(model) == ["Who wrote Emma? When was Rome founded?"]
+
+
 @pytest.mark.parametrize("piece_characters", [1, 5, 999])
 async def test_a_plan_is_read_in_any_pieces(piece_characters: int) -> None:
     steps, notes = await plan(WrittenPlans(GOOD, piece_characters=piece_characters))

@@ -39,6 +39,12 @@ _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
 # "For a quiz I need two answers." says only that questions follow.
 _PREAMBLE = re.compile(r"^[^.?!:]*\b(?:answers|questions|things|facts)\b[^.?!:]*[.!:]\s+", re.IGNORECASE)
+# The same, where several questions do follow: what no planner needs to see.
+_ANNOUNCEMENT = re.compile(
+    r"^(?:for\b[^.?!:]*\bI need|I (?:have|need|want|would like)|I'd like|here are|quick|my)\b[^.?!:]*"
+    r"\b(?:answers|questions|things|facts)\b[^.?!:]*[.:]\s+(?=[^?]+\?.*\?)",
+    re.IGNORECASE | re.DOTALL,
+)
 _NOUNS = (
     r"(?:author|writer|poet|composer|painter|artist|king|queen|emperor|president|man|woman|person|city|country|river|"
     r"mountain|book|novel|play|poem|film|song|painting|war|battle|event|year|company|disease|drug|law|word|result|answer)"
@@ -67,6 +73,11 @@ class RulePlanner:
         """Yield one step for each coordinated part, or the question as the only step."""
         for number, part in enumerate(split_question(question), start=1):
             yield SubQuery.literal(number, part)
+
+
+def without_announcement(question: str) -> str:
+    """Return a text of several questions without a beginning that only says that they follow."""
+    return _ANNOUNCEMENT.sub("", question, count=1)
 
 
 def split_question(question: str) -> list[str]:

@@ -10,7 +10,7 @@ from compllm.errors import ExpertError, PlanParseError
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.planner.base import Note, PlanPiece, whole_question
 from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
-from compllm.planner.rules import split_question
+from compllm.planner.rules import split_question, without_announcement
 from compllm.planner.schema import SCHEMA, StepObjects
 
 ENDED_EARLY = Note("the model's plan repeated itself and was ended there")
@@ -74,6 +74,7 @@ class ModelPlanner:
 
         If steps stand already, the whole question follows them instead.
         """
+        question = without_announcement(question)
         steps: list[SubQuery] = []
         later: list[str] = []
         problem = ""
