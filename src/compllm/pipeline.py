@@ -185,16 +185,17 @@ class Team:
         *,
         plan: Plan | None = None,
         expert: str | None = None,
+        instructions: str = "",
         user: str = "",
         priority: int = 0,
     ) -> Run:
         """Begin a run in the background and return it; read its `events` or call its `cancel`.
 
-        With an `expert`, it alone gets the question as it is. Users get fair shares of the team; a larger `priority`
-        goes before everything of a smaller one.
+        With an `expert`, it alone gets the question as it is, behind the `instructions`; else these are not used. Users
+        get fair shares of the team; a larger `priority` goes before everything of a smaller one.
 
         Raises:
-            PlanError: the question is empty or too long.
+            PlanError: the question is empty, or too long with the instructions.
             RoutingError: the team has no such expert.
             QueueFullError: as many runs are open as the team allows.
         """
@@ -202,7 +203,9 @@ class Team:
         limits = self.file.config.limits
         question = _checked(question, limits.question_characters)
         route = _routing(self.router) if expert is None else _always(self._only(expert))
-        plan = plan if expert is None else Plan((SubQuery.literal(1, question),))
+        if expert is not None:
+            told = "\n\n".join(filter(None, [instructions.strip(), question]))
+            plan = Plan((SubQuery.literal(1, _checked(told, limits.question_characters)),))
         stages = Stages(
             self.file.config.name,
             GivenPlanner(plan) if plan is not None else self.make_planner(run_id, usage),

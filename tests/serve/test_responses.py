@@ -68,6 +68,16 @@ def test_a_response_goes_on_from_an_earlier_one(make_team: MakeTeam) -> None:
     assert len(questions(one)) == 3
 
 
+def test_instructions_are_those_of_their_own_request(make_team: MakeTeam) -> None:
+    one = FakeExpert()
+    with serving(make_team(one=one)) as served, client_of(served) as client:
+        first = client.responses.create(model="heart", input="What is the pulse of Anna?", instructions="Be Napoleon.")
+        client.responses.create(
+            model="heart", input="And of Bob?", instructions="Be brief.", previous_response_id=first.id
+        )
+    assert questions(one) == ["Be Napoleon.\n\nWhat is the pulse of Anna?", "Be brief.\n\nWhat is the pulse of Bob?"]
+
+
 def test_a_response_that_is_cut_is_incomplete(served: Served) -> None:
     with client_of(served) as client:
         whole = client.responses.create(model="clinic", input=QUESTION, max_output_tokens=2)

@@ -28,10 +28,11 @@ _CLIENT_LEFT = 499
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked of a team, or of one expert of it."""
+    """What is asked of a team, or of one expert of it, who also gets the instructions."""
 
     question: str
     expert: str | None = None
+    instructions: str = ""
     plan: Plan | None = None
     end_user: str = ""
     priority: int = 0
@@ -119,7 +120,13 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
     """
     try:
         return service.runs.start(
-            ask.question, caller, plan=ask.plan, expert=ask.expert, end_user=ask.end_user, priority=ask.priority
+            ask.question,
+            caller,
+            plan=ask.plan,
+            expert=ask.expert,
+            instructions=ask.instructions,
+            end_user=ask.end_user,
+            priority=ask.priority,
         )
     except QueueFullError as error:
         if not service.runs.is_draining:

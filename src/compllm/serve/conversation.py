@@ -33,7 +33,7 @@ class Conversation:
 def ask_for(service: Service, said: Conversation) -> Ask:
     """Return what a conversation asks for.
 
-    The last question is made to stand alone. Instructions go before it if one expert gets it; a team's experts have
+    The last question is made to stand alone. One expert that gets it gets the instructions too; a team's experts have
     their own.
 
     Raises:
@@ -43,10 +43,9 @@ def ask_for(service: Service, said: Conversation) -> Ask:
     if not said.turns or said.turns[-1].role != "user":
         raise refused(said.param, "the last message has to be the user's: there is nothing to answer", "invalid_value")
     question = standalone(said.turns)
-    if expert is not None:
-        question = "\n\n".join(filter(None, [*said.instructions, question]))
+    instructions = "\n\n".join(filter(None, said.instructions)) if expert is not None else ""
     plan = plan_of(said.extras.plan, expert, "compllm.plan")
-    return Ask(question, expert, plan, said.end_user or "", said.extras.priority)
+    return Ask(question, expert, instructions, plan, said.end_user or "", said.extras.priority)
 
 
 def without_effect(service: Service, said: Conversation, fields: Sequence[str]) -> dict[str, str]:

@@ -139,6 +139,7 @@ class LiveRuns:
         *,
         plan: Plan | None = None,
         expert: str | None = None,
+        instructions: str = "",
         end_user: str = "",
         priority: int = 0,
     ) -> LiveRun:
@@ -152,7 +153,10 @@ class LiveRuns:
         if self.is_draining:
             raise QueueFullError("the server is about to stop and takes no more questions")
         priority = caller.priority + min(priority, 0)
-        run = self.team.start(question, plan=plan, expert=expert, user=caller.user(end_user), priority=priority)
+        user = caller.user(end_user)
+        run = self.team.start(
+            question, plan=plan, expert=expert, instructions=instructions, user=user, priority=priority
+        )
         live = self._runs[run.id] = LiveRun(run)
         self._tasks.start_soon(live.keep)
         self._forget()

@@ -55,7 +55,7 @@ class ResponseShape:
 
     def failed(self, error: ApiError) -> Response:
         """Return a response without an answer."""
-        return self.response("failed", [], error=ResponseError(code="server_error", message=error.message))
+        return self.response("failed", [], error=ResponseError(code="server_error", message=error.body.error.message))
 
     def response(self, status: Status, output: list[ResponseOutputItem], **more: Any) -> Response:
         """Return the response in a state."""
