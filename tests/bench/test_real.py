@@ -11,6 +11,7 @@ from compllm.bench.real import (
     Composition,
     Query,
     WorkerTeam,
+    forget,
     format_composition,
     measure_composition,
     mixed_queries,
@@ -22,6 +23,7 @@ from compllm.core.learning import Company
 from compllm.core.ledger import Device, Model
 from compllm.core.scheduler import Scheduler
 from compllm.experts.fake import FakeExpert
+from tests.wiring import questions
 
 pytestmark = pytest.mark.anyio
 MIB = 2**20
@@ -45,6 +47,15 @@ def test_queries_are_mixed_and_spread_over_all_models() -> None:
         assert {models.count(f"model{n}") for n in range(count)} == {24 // count}
         kinds = {(query.kind, query.model(count)) for query in queries}
         assert len(kinds) == 4 * count
+
+
+async def test_every_slot_reads_something_else_that_begins_like_no_query() -> None:
+    fakes = {"model0": FakeExpert(), "model1": FakeExpert()}
+    await forget(fakes)
+    for fake in fakes.values():
+        read = questions(fake)
+        assert len(set(read)) == len(read) == 8
+        assert not {text[:4] for text in read} & {query.prompt[:4] for query in mixed_queries(24)}
 
 
 async def test_the_same_queries_are_answered_in_all_ways() -> None:

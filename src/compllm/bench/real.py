@@ -264,16 +264,32 @@ async def _pass(
 ) -> _Pass:
     """Ask everything one after another, predict, and ask it composed."""
     models, apart = len(team.models), dict[int, SubAnswer]()
+    await forget(team.backends)
     began_s = time.monotonic()
     for query in asked:
         apart |= await ask_composed(executor, f"apart{number}.{query.number}", [query], models)
     sequential_s = time.monotonic() - began_s
     predicted = predicted_s(scheduler, team, asked)
+    await forget(team.backends)
     began_s = time.monotonic()
     composed = await ask_composed(executor, f"composed{number}", asked, models)
     composed_s = time.monotonic() - began_s
     equal = sum(answer.text == apart[query].text for query, answer in composed.items())
     return _Pass(sequential_s, predicted, composed_s, equal)
+
+
+async def forget(backends: Mapping[str, Backend]) -> None:
+    """Have every slot read something else: one that still holds the prompt of a query would not read it again."""
+
+    async def read(backend: Backend, number: int) -> None:
+        request = ChatRequest((Message("user", f"({-number}) {_TOPICS[number % len(_TOPICS)]}"),), max_tokens=1)
+        async for _ in backend.stream(request):
+            pass
+
+    async with anyio.create_task_group() as readers:
+        for backend in backends.values():
+            for number in range(_SLOTS):
+                readers.start_soon(read, backend, number)
 
 
 async def _naive(team: WorkerTeam, queries: Sequence[Query], patience_s: float) -> tuple[float, bool]:
