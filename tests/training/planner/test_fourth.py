@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from compllm.bench.plan_data import read_gold_plans
 from compllm.core.plan import Plan
 from training.planner.banks import fields
 from training.planner.build import deduplicated
 from training.planner.examples import is_writable, normalised
 from training.planner.fourth import by_hand, mixed
-from training.planner.own import own
+from training.planner.own import HERE, own
 
 BESIDE = [question for field in fields() for question in field.questions()]
 
@@ -45,6 +46,14 @@ def test_nothing_held_out_is_written_by_hand() -> None:
     _, held = own(random.Random(7))
     rows = by_hand()
     assert deduplicated(rows, {"shapes": held}) == rows
+
+
+def test_what_is_written_to_measure_is_well_formed_and_not_trained_on() -> None:
+    gold = [each for path in sorted((HERE / "heldout" / "written").glob("*.jsonl")) for each in read_gold_plans(path)]
+    assert len(gold) == 280
+    asked = {normalised(each.question) for each in gold}
+    assert len(asked) == 280
+    assert not asked & {normalised(row.question) for row in [*by_hand(), *mixed(BESIDE, random.Random(1))]}
 
 
 def _parts(plan: Plan) -> int:
