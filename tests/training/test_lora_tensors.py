@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.lora.tensors import Heads, blended, gguf_name, gguf_tensors, interleave_heads
+from training.lora.tensors import Heads, gguf_name, gguf_tensors, interleave_heads
 
 PEFT = "base_model.model.model.layers.{}.{}.lora_{}.weight"
 
@@ -30,14 +30,3 @@ def test_only_the_output_side_of_query_and_key_is_reordered() -> None:
     assert all(np.array_equal(values, matrix) for _, values in gguf_tensors(peft, None))
     assert list(tensors) == sorted(tensors)
     assert {values.dtype for values in tensors.values()} == {np.dtype(np.float16)}
-
-
-def test_a_blend_lies_on_the_way_between_two_adapters() -> None:
-    earlier, later = {"a": np.zeros((2, 3), np.float32)}, {"a": np.full((2, 3), 4, np.float32)}
-    assert (blended(earlier, later, 0.25)["a"] == 1).all()
-    assert blended(earlier, later, 0.25)["a"].dtype == np.float32
-    assert np.array_equal(blended(earlier, later, 1)["a"], later["a"])
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        blended(earlier, later, 1.5)
-    with pytest.raises(ValueError, match="other matrices"):
-        blended(earlier, {"a": np.zeros((3, 3), np.float32)}, 0.5)

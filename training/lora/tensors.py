@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,17 +68,3 @@ def gguf_tensors(
     for name, matrix in sorted((gguf_name(name), matrix) for name, matrix in tensors):
         count = counts.get(name.split(".", 2)[2])
         yield name, np.ascontiguousarray(interleave_heads(matrix, count) if count else matrix, np.float16)
-
-
-def blended(earlier: Mapping[str, Matrix], later: Mapping[str, Matrix], share: float) -> dict[str, Matrix]:
-    """Return matrices that lie `share` of the way from the earlier to the later ones.
-
-    Raises:
-        ValueError: the share is not between 0 and 1, or names or shapes differ.
-    """
-    if not 0 <= share <= 1:
-        raise ValueError(f"a share lies between 0 and 1, not {share}")
-    shapes = [{name: values.shape for name, values in each.items()} for each in (earlier, later)]
-    if shapes[0] != shapes[1]:
-        raise ValueError("the adapters have other matrices: blend two checkpoints of one training")
-    return {name: (1 - share) * earlier[name] + share * later[name] for name in later}

@@ -1,4 +1,4 @@
-"""Rows from questions that were written by hand about passages of the public sets: `written/*.jsonl`, by passage."""
+"""Rows from questions that were written one by one about passages of the public sets: `written/*.jsonl`, by passage."""
 
 from __future__ import annotations
 
