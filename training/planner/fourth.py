@@ -1,4 +1,4 @@
-"""The rows of the fourth pass: dependent questions beside others, many more written one by one, and what came before."""
+"""The rows of the fourth pass: dependent questions beside others, many more handwritten ones, and what came before."""
 
 from __future__ import annotations
 
