@@ -18,6 +18,8 @@ from compllm.errors import ConfigError
 from compllm.experts.expert import Expert
 from compllm.pipeline import Team
 
+_INSTRUCTIONS = "Answer in one short sentence."
+
 
 async def bench_read(
     file: Path,
@@ -29,7 +31,7 @@ async def bench_read(
     at_once: int,
     as_json: bool,
 ) -> None:
-    """Put every question with its passages to one expert, and to the same without its adapter.
+    """Put every question with its passages to one expert, and to the same without its adapter, as instructed.
 
     Raises:
         ConfigError: a file is missing or malformed, or there is no such expert.
@@ -40,7 +42,8 @@ async def bench_read(
         chosen = _expert(opened, expert)
         ways = {"as in the team": chosen}
         if chosen.adapter:
-            ways = {f"adapter {chosen.adapter}": chosen, "base model": replace(chosen, adapter=None)}
+            base = replace(chosen, adapter=None, instructions=chosen.instructions or _INSTRUCTIONS)
+            ways = {f"adapter {chosen.adapter}": chosen, "base model": base}
         figures = [await _figures(opened, name, way, rows, at_once) for name, way in ways.items()]
     if as_json:
         typer.echo(json.dumps({"expert": chosen.profile.name, "rows": figures}, indent=1, ensure_ascii=False))
