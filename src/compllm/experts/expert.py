@@ -13,6 +13,7 @@ from compllm.core.answers import Passage, SubAnswer
 from compllm.core.routing import ExpertProfile
 from compllm.errors import ExpertResponseError
 from compllm.experts.base import Backend, ChatRequest, Message
+from compllm.experts.spans import nearest_span
 
 # The adapter that answers from passages, what it was trained with in place of instructions, and its word for "no".
 READER = "reader"
@@ -83,7 +84,7 @@ class Expert:
     async def _write(
         self, question: str, passages: tuple[Passage, ...], backend: Backend, used: _Used
     ) -> AsyncGenerator[str, None]:
-        """Yield what the model writes, and nothing if it is a reader that finds no answer."""
+        """Yield what the model writes, of a reader the span that it means at the end, or nothing if it finds none."""
         request = self._request(question, passages)
         reads, text, shown = request.adapter == READER, "", 0
         prompt_tokens = completion_tokens = 0
@@ -92,15 +93,15 @@ class Expert:
                 prompt_tokens = chunk.prompt_tokens or prompt_tokens
                 completion_tokens = chunk.completion_tokens or completion_tokens
                 text += chunk.text
-                if text[shown:] and not (reads and NOT_FOUND.startswith(text.strip())):
+                if text[shown:] and not reads:
                     yield text[shown:]
                     shown = len(text)
         used.prompt_tokens += prompt_tokens
         used.completion_tokens += completion_tokens
         if not text.strip():
             raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
-        if text[shown:] and not (reads and text.strip() == NOT_FOUND):
-            yield text[shown:]
+        if reads and text.strip() != NOT_FOUND:
+            yield nearest_span(text.strip(), [passage.text for passage in passages])
 
     async def _portions(self, question: str) -> list[tuple[Passage, ...]]:
         """Return what is read at once, and for a reader what is read after that; without documents, one empty portion.
