@@ -112,10 +112,9 @@ def rows(people: Sequence[Sample], made: Sequence[Sample], rng: random.Random) -
 def second_pass(
     first: Sequence[Row], data: Path, held_out: Sequence[Sample], rng: random.Random
 ) -> tuple[list[Row], Counter[str]]:
-    """Return the rows of the second pass, what was written by hand and a sample of the first; and why others fell."""
+    """Return the rows of the second pass, those written one by one and a sample of the first; and why others fell."""
     documents = {path.stem: read(path) for path in sorted((data / "documents").glob("*.jsonl"))}
-    asked_by_hand = list(written.samples(written.questions(), written.passages(documents)))
-    kept, removed = clean(asked_by_hand, held_out)
+    kept, removed = clean(written.samples(written.questions(), written.passages(documents)), held_out)
     made = [*rng.sample(list(first), min(_REHEARSED, len(first))), *written.rows(kept, rng)]
     unique = list(dict.fromkeys(made))
     rng.shuffle(unique)

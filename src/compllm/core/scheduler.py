@@ -172,8 +172,7 @@ class Scheduler:
         for ancestor in self.graph.lengthen(node):
             if ancestor.state == "ready":
                 self.queue.reorder(ancestor)
-        parents = (run.nodes[parent] for parent in event.parents)
-        lost = next((parent for parent in parents if parent.state in {"failed", "skipped"}), None)
+        lost = next((run.nodes[n] for n in event.parents if run.nodes[n].state in {"failed", "skipped"}), None)
         if lost is not None and self.rules.skip_descendants:
             self._skip(node, lost.key[1])
         elif not node.unfinished_parents:

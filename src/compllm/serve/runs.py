@@ -40,7 +40,8 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 async def start(body: RunBody, response: Response, service: ServiceOf, caller: Admitted) -> RunStarted | PlanView:
     """Begin a run, which goes on whoever listens; or, with `dry_run`, say what it would do."""
     expert = None if body.expert is None else expert_of(service, body.expert, "expert")
-    ask = Ask(body.question, expert, "", plan_of(body.plan, expert, "plan"), body.user or "", body.priority)
+    plan = plan_of(body.plan, expert, "plan")
+    ask = Ask(body.question, expert, plan=plan, end_user=body.user or "", priority=body.priority)
     if body.dry_run:
         response.status_code = 200
         return PlanView.of(await dry_run(service, ask, "dry_run"))

@@ -65,7 +65,7 @@ async def test_every_question_leaves_a_record_and_none_is_asked_twice(tmp_path: 
     records = read_records(out)
     assert [record.key for record in records] == [("a", row.id) for row in ROWS]
     assert all(record.scores.f1 == 1.0 and record.cost.calls == 1 for record in records)
-    assert all(record.cost.latency_s >= 0 and record.cost.peak_bytes >= 0 for record in records)
+    assert all(record.cost.latency_s > 0 for record in records)
     assert remaining(ROWS, systems, out, "as now") == []
 
 

@@ -123,13 +123,13 @@ def joins(facts: Sequence[Fact], how_many: int, rng: random.Random) -> Iterator[
     """Yield comparisons of dates or counts of different fields, and years between two dates, while there are any."""
     dated = [fact for fact in facts if fact.event]
     decks = {domain: _deck(dated, domain, rng) for domain in sorted({fact.domain for fact in dated})}
-    fields = _dealt(_shares(dated), rng) if len(decks) > 1 else iter(())
+    if len(decks) < 2:
+        return
+    fields = _dealt(_shares(dated), rng)
     seen: set[frozenset[str]] = set()
     number = in_vain = 0
     while number < how_many and in_vain < len(dated) ** 2:
-        first_field = next(fields, None)
-        if first_field is None:
-            return
+        first_field = next(fields)
         second_field = next(field for field in fields if field != first_field)
         first, second = next(decks[first_field]), next(decks[second_field])
         pair = frozenset((first.id, second.id))
