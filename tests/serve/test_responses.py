@@ -78,6 +78,17 @@ def test_instructions_are_those_of_their_own_request(make_team: MakeTeam) -> Non
     assert questions(one) == ["Be Napoleon.\n\nWhat is the pulse of Anna?", "Be brief.\n\nWhat is the pulse of Bob?"]
 
 
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_half_a_surrogate_pair_in_what_is_sent_back_breaks_nothing(served: Served, stream: str) -> None:
+    fields = r'"model": "clinic", "input": "What \ud800?", "instructions": "\udc00", "metadata": {"a": "\ud800"}'
+    with served.client() as client:
+        answer = client.post(
+            "/v1/responses", content=f'{{{fields}, "stream": {stream}}}', headers={"content-type": "application/json"}
+        )
+    assert answer.status_code == 200
+    assert r'"metadata": {"a": "\ud800"}' in answer.text
+
+
 def test_a_response_that_is_cut_is_incomplete(served: Served) -> None:
     with client_of(served) as client:
         whole = client.responses.create(model="clinic", input=QUESTION, max_output_tokens=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -190,8 +191,8 @@ class _AnyEvent(BaseModel, extra="allow"):
 
 
 def to_json(model: BaseModel) -> str:
-    """Return the JSON of what was set, and nothing else."""
-    return model.model_dump_json(exclude_unset=True)
+    """Return the JSON of what was set, and nothing else; half a surrogate pair goes back as it came, escaped."""
+    return json.dumps(model.model_dump(mode="json", exclude_unset=True))
 
 
 def _text(text: str) -> ResponseOutputText:

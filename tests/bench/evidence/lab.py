@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from compllm.bench.evidence.rows import EvidenceRow, GoldStep
-from compllm.bench.evidence.team import BenchTeam
+from compllm.bench.evidence.team import BenchTeam, patient
 from compllm.config import Settings, TeamFile, load_team
 from compllm.experts.fake import FakeExpert
 from tests.clinic import CLINIC
@@ -41,8 +42,8 @@ def clinic(folder: Path, text: str = CLINIC) -> TeamFile:
     return load_team(path)
 
 
-def bench_team(folder: Path, **fakes: FakeExpert) -> BenchTeam:
+def bench_team(folder: Path, variant: Callable[[TeamFile], TeamFile] = patient, **fakes: FakeExpert) -> BenchTeam:
     """Return a team of fakes, to be opened, whose encoder counts words."""
     backends = {"one": FakeExpert(), "two": FakeExpert(), **fakes}
     settings = Settings(folder / "cache", folder / "data")
-    return BenchTeam(clinic(folder), settings, backends=backends, encoder=WordEncoder())
+    return BenchTeam(variant(clinic(folder)), settings, backends=backends, encoder=WordEncoder())

@@ -143,6 +143,11 @@ def unlimited(file: TeamFile) -> TeamFile:
     return _with(file, devices=devices, models=models)
 
 
+def undeterred(file: TeamFile) -> TeamFile:
+    """Return the team where a step goes on though one before it found nothing."""
+    return _with(file, on_failure="continue")
+
+
 def monolithic(file: TeamFile, *, adapted: bool) -> TeamFile:
     """Return a team of one expert with all documents; `adapted`: it answers with the adapter that most experts use."""
     experts = list(file.config.experts.values())

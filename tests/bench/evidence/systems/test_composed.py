@@ -17,6 +17,7 @@ from compllm.bench.evidence.systems.composed import (
     one_by_one,
     whole,
 )
+from compllm.bench.evidence.team import undeterred
 from compllm.core.answers import Passage
 from compllm.core.plan import SubQuery
 from compllm.errors import ExpertResponseError, PlanError
@@ -52,6 +53,14 @@ async def test_a_chain_tells_each_step_what_was_found(tmp_path: Path) -> None:
         reply = await chained(team, ROW)
     assert questions(two) == [f"{INSULIN}\n\nKnown so far:\n- {PULSE} 70"]
     assert [step.is_last for step in reply.steps] == [False, True]
+
+
+async def test_a_chain_goes_on_after_a_step_that_found_nothing(tmp_path: Path) -> None:
+    two = FakeExpert()
+    async with bench_team(tmp_path, undeterred, one=FakeExpert({}), two=two) as team:
+        reply = await chained(team, ROW)
+    assert [bool(step.answer) for step in reply.steps] == [False, True]
+    assert questions(two) == [f"{INSULIN}\n\nKnown so far:\n- {PULSE} (unknown: step 1 has no answer)"]
 
 
 async def test_a_chain_tells_a_step_of_all_before_it() -> None:

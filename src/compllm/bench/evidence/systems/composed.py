@@ -12,7 +12,7 @@ from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.reply import Reply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.evidence.systems.base import Factory, Setting, System
-from compllm.bench.evidence.team import BenchTeam, monolithic, unlimited
+from compllm.bench.evidence.team import BenchTeam, monolithic, undeterred, unlimited
 from compllm.config import TeamFile
 from compllm.core.events import NodeCompleted, NodeGivenUp, NodeSkipped, Stamped
 from compllm.core.plan import Plan, SubQuery
@@ -182,7 +182,7 @@ COMPOSED: dict[str, Factory] = {
     "monolith": on_team(whole, lambda file: monolithic(file, adapted=True)),
     "monolith-base": on_team(whole, lambda file: monolithic(file, adapted=False)),
     "top1": on_team(whole),
-    "cot": on_team(chained),
+    "cot": on_team(chained, undeterred),
     "sequential": on_team(one_by_one),
     "unconstrained": on_team(as_it_is, unlimited),
     "compllm": on_team(as_it_is),
