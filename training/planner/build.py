@@ -4,8 +4,8 @@
 
 FILES are public sets by their file names: strategyqa_train, 2wiki_dev200, compositional_celebrities_subset,
 compound_multi_expert, break_highlevel_dev (decompositions); expert_short_qa, bench12, clinc150 (single questions).
-Without them the rows are those of this project alone. The rows of the second, the third and the fourth pass are written
-beside the first, to `planner.second.jsonl`, `planner.third.jsonl` and `planner.fourth.jsonl`.
+Without them the rows are those of this project alone. The rows of the second to the fifth pass are written beside
+the first, to `planner.second.jsonl` and so on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from training.planner import public
 from training.planner.examples import Example, is_writable, normalised
+from training.planner.fifth import fifth_pass
 from training.planner.fourth import fourth_pass
 from training.planner.own import SEED, own
 from training.planner.second import second_pass
@@ -38,12 +39,14 @@ def main() -> None:
     second = deduplicated(second_pass(train, sets, held), held)
     third = deduplicated(third_pass(second, sets, held), held)
     fourth = deduplicated(fourth_pass(second, third, sets, held), held)
+    fifth = deduplicated(fifth_pass(train, fourth), held)
     arguments.heldout.mkdir(parents=True, exist_ok=True)
     for name, examples in held.items():
         write(arguments.heldout / f"{name}.jsonl", [decomposition(e, f"{name}-{n}") for n, e in enumerate(examples)])
     rows = [example.row() for examples in held.values() for example in spread(examples, 60)]
     write(arguments.out.with_suffix(".heldout.jsonl"), rows)
-    for number, examples in (("", train), (".second", second), (".third", third), (".fourth", fourth)):
+    passes = {"": train, ".second": second, ".third": third, ".fourth": fourth, ".fifth": fifth}
+    for number, examples in passes.items():
         path = arguments.out.with_suffix(f"{number}.jsonl")
         write(path, [example.row() for example in examples])
         report(path.name, examples)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 from compllm.router.onnx_encoder import OnnxEncoder
 from training.planner import public
-from training.planner.banks import fields, web, written
+from training.planner.banks import fields, web
 from training.planner.bridges import bridge
 from training.planner.comparisons import comparison
 from training.planner.descriptions import described, described_further, descriptions
 from training.planner.events import events_compared
 from training.planner.examples import Example, Question
 from training.planner.independent import together
-from training.planner.own import HERE, SEED, many, plain, whole
+from training.planner.own import SEED, by_hand, many, plain, whole
 from training.planner.sets import asked, confirmed
 
 _REHEARSED, _WHOLE = 3500, 2000
@@ -39,14 +39,9 @@ def fourth_pass(
         never = asked((example for examples in held.values() for example in examples), sets)
         beside += [single.question for single in confirmed(sets, never, OnnxEncoder(), rng)]
     rows = strategies + rng.sample(wholes, min(_WHOLE, len(wholes))) + rng.sample(others, min(_REHEARSED, len(others)))
-    rows += mixed(beside, rng) + by_hand()
+    rows += mixed(beside, rng) + by_hand("fourth")
     rng.shuffle(rows)
     return rows
-
-
-def by_hand() -> list[Example]:
-    """Return the examples of `written/`: work and home, nested questions, joined answers, and trivia of every field."""
-    return [example for path in sorted((HERE / "written").glob("*.txt")) for example in written(path)]
 
 
 def mixed(beside: Sequence[Question], rng: random.Random) -> list[Example]:

@@ -61,6 +61,11 @@ def own_shapes(
     return [example for count, make in plans for example in many(max(1, round(count * scale)), make)]
 
 
+def by_hand(passed: str) -> list[Example]:
+    """Return the examples that were written one by one for a pass: the files of `written/PASSED/`, in order of name."""
+    return [example for path in sorted((HERE / "written" / passed).glob("*.txt")) for example in written(path)]
+
+
 def halves(items: Sequence[Question], rng: random.Random, share: float) -> tuple[list[Question], list[Question]]:
     """Return the items in two parts, the second a random share."""
     shuffled = rng.sample(list(items), len(items))
