@@ -110,6 +110,31 @@ def test_a_part_is_kept_when_its_numbers_names_and_most_words_are(kept: list[str
     assert is_kept(AUTHOR, kept, "Who?") is whole
 
 
+@pytest.mark.parametrize(
+    ("answer", "told", "whole"),
+    [
+        ("Dogs are not allowed in the main building.", "Dogs are allowed in the main building.", False),
+        ("Dogs aren't allowed in the main building.", "Dogs are not allowed in the main building.", True),
+        ("You get five days of leave a year.", "You get nine days of leave a year.", False),
+        ("The hepatitis B vaccine is required.", "The hepatitis A vaccine is required.", False),
+        ("The freezer is kept at -18 degrees.", "The freezer is kept at 18 degrees.", False),
+        ("Paris", "Berlin is older.", False),
+        ("Paris", "Paris is older.", True),
+        ("Both.", "The office opens at nine.", False),
+        ("Both.", "It is both.", True),
+    ],
+)
+def test_an_answer_is_kept_with_its_negations_its_number_words_and_its_few_words(
+    answer: str, told: str, whole: bool
+) -> None:
+    assert is_kept(Part(1, "Berlin or Paris?", answer, "x"), [told], "Which is older, Berlin or Paris?") is whole
+
+
+def test_a_negation_in_another_form_is_one_too_many() -> None:
+    part = Part(1, "Are dogs allowed?", "Dogs are allowed in the garden.", "x")
+    assert sources("Dogs aren't allowed in the garden [1].", "Are dogs allowed?", (part,)) == ()
+
+
 def test_the_first_word_of_a_sentence_is_a_name_only_with_capitals_inside() -> None:
     assert Content.of("Hearts beat. DNA copies. In 1990 it did.").marks == {"dna", "1990"}
     assert Content.of("He met Ada on 5 June.").marks == {"ada", "5", "june"}
@@ -151,6 +176,8 @@ def test_a_sentence_says_more_with_a_new_content_word(sentence: str, more: bool)
         ("It is. It was.", "It is."),
         ("- a[0] = 1\n- b[1] = 2", "- a[0] = 1\n- b[1] = 2"),
         ("It is safe. It is not safe.", "It is safe. It is not safe."),
+        ("Spain beat Italy. Italy beat Spain.", "Spain beat Italy. Italy beat Spain."),
+        ("1. Mix. 2. Bake. 3. Mix. 4. Serve.", "1. Mix. 2. Bake. 3. Mix. 4. Serve."),
         ("", ""),
     ],
 )

@@ -98,6 +98,15 @@ async def test_checked_the_same_word_from_two_steps_keeps_both_citations() -> No
     assert await join("Nonsense Nobody Said.", checked=True, parts=parts) == "Paris. [1] Paris. [2]"
 
 
+async def test_checked_an_answer_is_not_kept_by_the_words_of_the_steps_before_it() -> None:
+    born = (Part(1, "When was Ann born?", "In 1869", "a"), Part(2, "When was Bob born?", "In 1863", "a"))
+    parts = (*born, Part(3, "Who was born first, Ann or Bob?", "Bob", "a", (1, 2)))
+    answer = await join(
+        "Ann was born first [3]. Ann was born in 1869 [1], and Bob in 1863 [2].", checked=True, parts=parts
+    )
+    assert answer == "Ann was born in 1869 [1], and Bob in 1863 [2]. Bob. [3]"
+
+
 async def test_checked_a_later_sentence_of_a_step_that_is_kept_is_shown_too() -> None:
     long = Part(
         1,

@@ -10,7 +10,8 @@ from compllm.experts.spans import nearest_span
 
 PASSAGE = (
     "Forward suspicious mails to desk@fern.example. The river Neva flows past it. She has carpal tunnel syndrome, and "
-    "an HbA1c of 6.5 percent since 1891–1895. Her number is 4455, that of Okafor 4499."
+    "an HbA1c of 6.5 percent since 1891–1895. Her number is 4455, that of Okafor 4499. "
+    "In October or November, 50 of room 20 may not open it. Pets aren't admitted."
 )
 
 
@@ -29,6 +30,12 @@ PASSAGE = (
         ("4498", "4498"),
         ("a wholly different answer", "a wholly different answer"),
         ("", ""),
+        ("No", "No"),
+        ("5", "5"),
+        ("Octo", "October"),
+        ("2 may open it", "2 may open it"),
+        ("may open it", "may open it"),
+        ("are admitted", "are admitted"),
     ],
 )
 def test_an_answer_is_a_span_of_what_was_read(answer: str, span: str) -> None:

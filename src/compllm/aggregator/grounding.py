@@ -18,7 +18,7 @@ from compllm.aggregator.base import Part
 
 KEPT_SHARE = 0.7
 
-_WORD = re.compile(r"[^\W_]+(?:[.,:/'’-][^\W_]+)*")
+_WORD = re.compile(r"(?:(?<![\w)])[-−](?=\d))?[^\W_]+(?:[.,:/'’-][^\W_]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)\s+(?=[\"'(\[]?[A-Z0-9])")
 _CITATION = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _CLAUSE = re.compile(r"[,;]?\s+(?:while|whereas|and|but)\s+|;\s+", re.IGNORECASE)
@@ -29,7 +29,17 @@ _STOP_WORDS = frozenset(
     they this those to too was were what when where which while who whom whose why will with would you your both each
     including include includes known called""".split()  # noqa: SIM905 - a list of words reads best as words
 )
-_NEGATIONS = frozenset({"no", "not", "never", "neither", "nor", "cannot", "without"})
+_NEGATIONS = frozenset(
+    {"no", "not", "never", "neither", "nor", "cannot", "without", "none", "nobody", "nothing", "nowhere"}
+)
+_NUMBER_WORDS = frozenset(
+    """two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half
+    twice""".split()  # noqa: SIM905 - as above
+)
+_NUMBERED = re.compile(r"(?:^|\s)\d+[.)]\s+$")
+# An answer of so few words is kept only if they are said, for the words of the question may be just these.
+_FEW_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +53,18 @@ class Content:
     def of(cls, text: str) -> Content:
         """Read a text, citations left out.
 
-        The first word of a sentence counts as a name only if it has a capital or a digit inside.
+        The first word of a sentence counts as a name only if it has a capital or a digit inside; a single letter is a
+        word only where it is one ("hepatitis B").
         """
         words, marks = set(), set()
         for sentence in sentences(_CITATION.sub("", text)):
             for place, match in enumerate(_WORD.finditer(sentence)):
-                token = match[0]
-                word = _stem(token)
-                if word in _STOP_WORDS or (len(word) < 2 and not token.isdigit()):
+                token, word = match[0], _stem(match[0])
+                is_mark = _is_mark(token, is_first=place == 0)
+                if word in _STOP_WORDS or (len(word) < 2 and not is_mark):
                     continue
                 words.add(word)
-                if any(c.isdigit() for c in token) or token[place == 0 :] != token[place == 0 :].lower():
+                if is_mark or word in _NUMBER_WORDS:
                     marks.add(word)
         return cls(frozenset(words), frozenset(marks))
 
@@ -138,10 +149,13 @@ def _is_within(said: Content, known: frozenset[str]) -> bool:
 
 
 def is_kept(part: Part, kept: Iterable[str], question: str) -> bool:
-    """Whether the sentences hold what the part's answer says."""
-    words = Content.of(" ".join(kept)).words | Content.of(question).words
+    """Whether the sentences, which draw on a part, hold what its answer says."""
+    said = Content.of(" ".join(kept)).words
     answer = Content.of(part.answer)
-    return answer.marks <= words and answer.share_in(words) >= KEPT_SHARE
+    if not answer.words:  # "Both.", "It is."
+        return _spoken(part.answer) in _spoken(" ".join(kept))
+    known = Content.of(question).words if len(answer.words) > _FEW_WORDS else frozenset[str]()
+    return answer.marks | (answer.words & _NEGATIONS) <= said and answer.share_in(said | known) >= KEPT_SHARE
 
 
 def says_more(sentence: str, said: str) -> bool:
@@ -150,13 +164,31 @@ def says_more(sentence: str, said: str) -> bool:
 
 
 def without_repeats(text: str) -> str:
-    """Return a text without the sentences whose content words the ones before them have said already."""
+    """Return a text without the sentences whose content words one before them has said already, in this order.
+
+    Items of a numbered list stay. Quadratic in the sentences.
+    """
     kept, start = "", 0
+    said: list[list[str]] = []
     for end in (*(gap.end() for gap in _SENTENCE_END.finditer(text)), len(text)):
         sentence = text[start:end]
-        kept += sentence if not kept or says_more(sentence, kept) else ""
+        words = [word for word in map(_stem, _WORD.findall(sentence)) if word not in _STOP_WORDS]
+        is_item = _NUMBERED.search(text[:start]) is not None
+        kept += sentence if is_item or not any(_in_order(words, before) for before in said) else ""
+        said.append(words)
         start = end
     return kept.rstrip()
+
+
+def _in_order(words: Iterable[str], among: Iterable[str]) -> bool:
+    """Whether all words are among others, one after another."""
+    rest = iter(among)
+    return all(word in rest for word in words)
+
+
+def _spoken(text: str) -> str:
+    """Return the words of a text alone, between spaces."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
 
 
 def _own_words(contexts: Mapping[int, Content]) -> dict[int, frozenset[str]]:
@@ -184,9 +216,17 @@ def _clauses(sentence: str) -> Iterator[str]:
     yield clause
 
 
+def _is_mark(token: str, *, is_first: bool) -> bool:
+    """Whether a word is a number or a name by its looks; the first of a sentence has its capital from there."""
+    rest = token[1:] if is_first else token
+    return any(c.isdigit() for c in token) or rest != rest.lower()
+
+
 def _stem(token: str) -> str:
-    """Fold case and the commonest endings, so that "treats" and "treat" are one word."""
-    word = token.lower().replace("’", "'").removesuffix("'s")
+    """Fold case and the commonest endings, so that "treats" and "treat" are one word, and every "n't" is a "not"."""
+    word = token.lower().replace("’", "'").replace("−", "-").removesuffix("'s")
+    if word.endswith("n't"):
+        return "not"
     for ending in ("ies", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             return word.removesuffix(ending) + ("y" if ending == "ies" else "")

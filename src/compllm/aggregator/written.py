@@ -73,6 +73,7 @@ class ModelAggregator:
         said = ""
         held: list[tuple[str, tuple[int, ...]]] = []
         kept: set[int] = set()
+        told: dict[int, list[str]] = {part.step: [] for part in parts}
         async with aclosing(_by_sentence(draft)) as found:
             async for sentence in found:
                 steps = sources(sentence, question, parts) if says_more(sentence, said) else ()
@@ -80,7 +81,9 @@ class ModelAggregator:
                     continue
                 said = f"{said} {sentence}"
                 held.append((sentence, steps))
-                whole = kept | {part.step for part in parts if is_kept(part, [said], question)}
+                for step in steps:
+                    told[step].append(sentence)
+                whole = kept | {part.step for part in parts if is_kept(part, told[part.step], question)}
                 for text, steps in [entry for entry in held if whole.issuperset(entry[1])]:
                     held.remove((text, steps))
                     citations = "" if cites(text) else " " + "".join(f"[{step}]" for step in steps)

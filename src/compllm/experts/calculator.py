@@ -31,7 +31,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
-    r"(?P<sign>(?<!\w)[-−])?[$€£]?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+    r"(?P<sign>(?<!\w)[-−])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
     r"\s*(?P<scale>thousand|million|billion|trillion)?\s*(?P<unit>%|[^\W\d_]+)?",
     re.IGNORECASE,
 )
@@ -44,6 +44,16 @@ _WORDS = {
 }
 _NO_UNIT = {"", "and", "in", "at", "to", "by", "as", "for", "on", "of", "was", "is", "a", "an", "the", "ad", "ce"}
 _BEFORE_CHRIST = {"bc", "bce"}
+# What stands behind a number and makes another one of it, in ways that are not told for sure.
+_CHANGES_NUMBER = {"am", "pm", "o", "hundred", "dozen", "score", "squared", "cubed", "factorial", "half", "halves"}
+# Units that may as well be thousands, millions or billions.
+_SCALE_OR_UNIT = {"k", "m", "b", "bn", "mn", "mio", "tn", "lakh", "crore"}
+_NEGATED = re.compile(r"\b(?:not|never)\b|n['’]t\b", re.IGNORECASE)
+_NEGATIVE = re.compile(r"(?:minus|negative)\b", re.IGNORECASE)
+# Written with signs of arithmetic, but none: dates, telephone numbers, an event, always.
+_NO_ARITHMETIC = re.compile(
+    r"(?<!\d)(?:\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4}|\d{3}-\d{3}-\d{4}|555-\d{4}|9/11|24/7)(?!\d)"
+)
 
 _LEAST = r"earlier|earliest|first|smaller|smallest|less|least|lower|lowest|shorter|shortest|fewer|fewest"
 _MOST = r"later|latest|last|larger|largest|greater|greatest|bigger|biggest|more|most|higher|highest|longer|longest"
@@ -99,7 +109,7 @@ class _Value:
 def calculate(question: str) -> str | None:
     """Return the answer to a question of numbers or dates, or None if it is another, or cannot be told for sure."""
     asked = " ".join(question[: MAX_CHARACTERS + 1].split()).rstrip(" ?.")
-    if len(asked) > MAX_CHARACTERS:
+    if len(asked) > MAX_CHARACTERS or _NEGATED.search(asked):
         return None
     for attempt in (_which, _is, _between, _of, _expression):
         answer = attempt(asked)
@@ -175,6 +185,8 @@ def _of(asked: str) -> str | None:
 def _expression(asked: str) -> str | None:
     """Answer arithmetic, written with signs or words."""
     text = _ASKED.sub("", asked)
+    if _NO_ARITHMETIC.search(text):
+        return None
     for words, sign in _OPERATORS_IN_WORDS:
         text = re.sub(words, sign, text, flags=re.IGNORECASE)
     if len(text) > _MAX_EXPRESSION or not re.fullmatch(r"[\d\s.+\-*/()]*[+\-*/][\d\s.+\-*/()]*", text.strip()):
@@ -233,15 +245,18 @@ def _value(text: str) -> _Value | None:
     numbers = list(_NUMBER.finditer(text))
     if not numbers and text.casefold().strip() in _WORDS:
         return _Value(*2 * (Fraction(_WORDS[text.casefold().strip()]),), "", name)
-    return _number(numbers[0], name) if len(numbers) == 1 else None
+    return _number(numbers[0], name) if len(numbers) == 1 and not _NEGATIVE.match(text) else None
 
 
-def _number(match: re.Match[str], name: str) -> _Value:
+def _number(match: re.Match[str], name: str) -> _Value | None:
     unit = (match["unit"] or "").casefold()
+    if unit in _CHANGES_NUMBER or (match["currency"] and unit in _SCALE_OR_UNIT):
+        return None
     number = Fraction(match["number"].replace(",", "")) * _SCALES[(match["scale"] or "").casefold()]
     negative = bool(match["sign"]) != (unit in _BEFORE_CHRIST)
     number = -number if negative else number
-    return _Value(number, number, "" if unit in _NO_UNIT | _BEFORE_CHRIST else unit.rstrip("s"), name)
+    unit = "" if unit in _NO_UNIT | _BEFORE_CHRIST else unit.rstrip("s")
+    return _Value(number, number, match["currency"] or unit, name)
 
 
 def _days(match: re.Match[str]) -> tuple[date, date] | None:
@@ -261,9 +276,9 @@ def _days(match: re.Match[str]) -> tuple[date, date] | None:
 
 
 def _alike(*values: _Value) -> bool:
-    """Whether values can be compared: their units do not differ where they have one, and a share is no count."""
+    """Whether values can be compared: units do not differ where they have one, and no share or thousand is a count."""
     units = {value.unit for value in values}
-    return len(units - {""}) <= 1 and not units >= {"", "%"}
+    return len(units - {""}) <= 1 and not ("" in units and units & {"%", *_SCALE_OR_UNIT})
 
 
 def _order(one: _Value, other: _Value) -> int | None:
