@@ -113,10 +113,29 @@ def test_what_only_announces_questions_is_left_out() -> None:
         "Explain these two things: osmosis and diffusion.",
         "My questions never end? Why? And how?",
         "What is DNA? I have two questions. Who wrote Hamlet?",
+        "I have a peanut allergy and two questions. What can I eat? What can I drink?",
+        "I need facts on Germany. What is the notice period? What is the VAT rate?",
     ],
 )
 def test_what_asks_is_no_announcement(question: str) -> None:
     assert without_announcement(question) == question
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "For a patient with diabetes: 1. What can I eat? 2. What can I drink?",
+        "My doctor told me three things about type 2 diabetes. What should I eat, and what should I avoid?",
+    ],
+)
+def test_what_is_said_before_questions_is_not_lost(question: str) -> None:
+    assert split_question(question) == [question]
+
+
+@pytest.mark.parametrize("text", ["For " + "I need answers " * 1000, "I have " + "a " * 8000 + "question."])
+def test_a_text_as_long_as_may_be_is_looked_through_at_once(text: str) -> None:
+    assert without_announcement(text) == text
+    assert split_question(text) == [" ".join(text.split())]
 
 
 @pytest.mark.parametrize("question", WHOLE)

@@ -200,7 +200,7 @@ async def test_an_adapter_is_asked_once_only() -> None:
 @pytest.mark.parametrize(
     ("question", "steps"),
     [
-        ("Two questions. What is DNA? And who wrote Hamlet?", ["What is DNA?", "Who wrote Hamlet?"]),
+        ("What is DNA? And who wrote Hamlet?", ["What is DNA?", "Who wrote Hamlet?"]),
         ("What is DNA? And what is it for?", ["What is DNA? And what is it for?"]),
         ("What is DNA, and who wrote Hamlet?", ["What is DNA, and who wrote Hamlet?"]),  # the model may know better
     ],

@@ -37,13 +37,15 @@ _NEXT_SENTENCE = re.compile(rf"(?<=[?;])\s+(?={_ALSO}*{_ASKS})", re.IGNORECASE)
 _JOIN = re.compile(rf"\s*[,;]?\s+(?:and|plus)\s+(?:also\s+)?(?={_ASKS})|\s*[,;]\s+(?={_ASKS})", re.IGNORECASE)
 _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
-# "For a quiz I need two answers." says only that questions follow.
-_PREAMBLE = re.compile(r"^[^.?!:]*\b(?:answers|questions|things|facts)\b[^.?!:]*[.!:]\s+", re.IGNORECASE)
-# The same, where several questions do follow: what no planner needs to see.
-_ANNOUNCEMENT = re.compile(
-    r"^(?:for\b[^.?!:]*\bI need|I (?:have|need|want|would like)|I'd like|here are|quick|my)\b[^.?!:]*"
-    r"\b(?:answers|questions|things|facts)\b[^.?!:]*[.:]\s+(?=[^?]+\?.*\?)",
-    re.IGNORECASE | re.DOTALL,
+# "For a quiz I need two answers." says only that questions follow, if every word of it is one of these.
+_BEGINNING = re.compile(r"[^.?!:]{1,200}[.!:]\s+")
+_ANNOUNCING = frozenset(
+    """i i'm i've i'd we we've my me our you us have has got need want would like can could to ask know hear tell give
+    answer explain help with out for a an the some any few couple of several one two three four five six seven eight
+    nine ten 2 3 4 5 6 7 8 9 10 quick short little simple easy random different separate unrelated following more
+    another other each every part parts these this those here there are is as so just now today tonight please hi hello
+    hey ok okay thanks thing things question questions answers fact facts quiz trivia homework essay test exam and or in
+    at all both about""".split()  # noqa: SIM905 - a list of words reads best as words
 )
 _NOUNS = (
     r"(?:author|writer|poet|composer|painter|artist|king|queen|emperor|president|man|woman|person|city|country|river|"
@@ -77,7 +79,8 @@ class RulePlanner:
 
 def without_announcement(question: str) -> str:
     """Return a text of several questions without a beginning that only says that they follow."""
-    return _ANNOUNCEMENT.sub("", question, count=1)
+    rest = _after_announcement(question)
+    return rest if rest.count("?") > 1 else question
 
 
 def split_question(question: str) -> list[str]:
@@ -86,11 +89,21 @@ def split_question(question: str) -> list[str]:
     A split is taken back when a later part points at an earlier one ("... and when did he die?") or something is said
     beside the questions ("... I am diabetic."), because the parts could not be answered apart.
     """
-    asked = _PREAMBLE.sub("", question.strip())
+    asked = _after_announcement(question.strip())
     parts = [_tidy(part) for part in _split_list(asked) or _split_sentences(" ".join(asked.split()))]
     if not 2 <= len(parts) <= MAX_STEPS or _belong_together(parts):
         return [" ".join(question.split())]
     return parts
+
+
+def _after_announcement(text: str) -> str:
+    """Return a text without its beginning if that says nothing, with no word, but that questions follow."""
+    beginning = _BEGINNING.match(text)
+    if beginning is None or not _ANNOUNCING.issuperset(
+        re.findall(r"[\w'’]+", beginning[0].casefold().replace("’", "'"))
+    ):
+        return text
+    return text[beginning.end() :]
 
 
 def _belong_together(parts: list[str]) -> bool:
@@ -100,8 +113,9 @@ def _belong_together(parts: list[str]) -> bool:
 def _split_list(question: str) -> list[str]:
     """Return the items of a numbered or bulleted list of questions; text before the first item is its heading."""
     heading, *items = _ITEM.split(question)
-    whole = heading.strip()[-1:] in ("", ":", ".") and all(item.endswith("?") or _asks(item) for item in items)
-    return items if whole and len(items) >= 2 else []
+    if _after_announcement(f"{heading.strip()} ").strip() or len(items) < 2:
+        return []
+    return items if all(item.endswith("?") or _asks(item) for item in items) else []
 
 
 def _split_sentences(question: str) -> list[str]:
