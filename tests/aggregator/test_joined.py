@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
         ("Paris.", "Paris. [2]"),
         ("Really?", "Really? [2]"),
         (" two:\n- a\n- b ", "two:\n- a\n- b. [2]"),
+        ("Run:\n```\nls\n```", "Run:\n```\nls\n```\n[2]"),
     ],
 )
 async def test_every_answer_is_a_cited_sentence(answer: str, line: str) -> None:
@@ -43,6 +44,12 @@ async def test_a_choice_between_answers_says_what_was_chosen(second: str, chosen
     given = (Part(1, "When was Ann born?", "1895.", "a"), Part(2, "When did it rain?", second, "b"))
     parts = (*given, Part(3, "Which is earlier?", chosen, "c", (1, 2)))
     assert [piece async for piece in JoinedAggregator().join("?", parts)][-1] == f"\n{line}"
+
+
+async def test_a_result_that_equals_what_it_came_from_is_no_choice() -> None:
+    legs = (Part(1, "How many legs has a dog?", "4", "a"), Part(2, "How many legs has a spider?", "8", "a"))
+    parts = (*legs, Part(3, "What is the difference between 8 and 4?", "4", "b", (1, 2)))
+    assert [piece async for piece in JoinedAggregator().join("?", parts)][-1] == "\n4. [3]"
 
 
 async def test_an_answer_handed_on_is_no_choice() -> None:

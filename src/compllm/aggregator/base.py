@@ -52,6 +52,8 @@ def answered(parts: Iterable[Part]) -> tuple[Part, ...]:
 
 
 def cite(part: Part) -> str:
-    """Return a sub-answer with its citation, as a sentence."""
+    """Return a sub-answer with its citation, as a sentence; behind a block of code it has a line of its own."""
     text = part.answer.strip()
+    if text.endswith("```"):
+        return f"{text}\n[{part.step}]"
     return f"{text if text[-1:] in '.!?:' else text + '.'} [{part.step}]"

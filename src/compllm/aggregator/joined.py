@@ -9,6 +9,7 @@ from dataclasses import replace
 from compllm.aggregator.base import Part, answered, cite
 
 _EITHER = re.compile(r"[^?]*?[,:]\s+(?P<one>[^?]+?),?\s+or\s+(?P<other>[^?]+?)\s*\?\s*")
+_CHOICE = re.compile(r"\b(?:which|who|whose|or)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 
 
@@ -32,7 +33,7 @@ def _named(question: str, part: Part, given: Mapping[int, Part]) -> Part:
     """Return a part whose answer says what it chose, if it is one of several answers that it was given."""
     parents = [given[parent] for parent in part.parents if parent in given]
     chosen = [parent for parent in parents if _plain(parent.answer) == _plain(part.answer)]
-    if len(chosen) != 1 or len(part.parents) < 2:
+    if len(chosen) != 1 or len(part.parents) < 2 or not _CHOICE.search(part.question):
         return part
     others = [parent for parent in parents if parent is not chosen[0]]
     option = _option(question, chosen[0], others[0]) if len(others) == 1 else None
