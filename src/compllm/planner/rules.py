@@ -39,6 +39,9 @@ _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
 # "For a quiz I need two answers." says only that questions follow, if every word of it is one of these.
 _BEGINNING = re.compile(r"[^.?!:]{1,200}[.!:]\s+")
+_SAYS_SO = re.compile(
+    r"^(?:for|I|I'd|I've|we|here|quick|my)\b[^.?!:]*\b(?:answers|questions|things|facts)\b", re.IGNORECASE
+)
 _ANNOUNCING = frozenset(
     """i i'm i've i'd we we've my me our you us have has got need want would like can could to ask know hear tell give
     answer explain help with out for a an the some any few couple of several one two three four five six seven eight
@@ -78,9 +81,9 @@ class RulePlanner:
 
 
 def without_announcement(question: str) -> str:
-    """Return a text of several questions without a beginning that only says that they follow."""
+    """Return a text of several questions without a sentence at its beginning that only says that they follow."""
     rest = _after_announcement(question)
-    return rest if rest.count("?") > 1 else question
+    return rest if rest.count("?") > 1 and _SAYS_SO.match(question[:200]) else question
 
 
 def split_question(question: str) -> list[str]:
