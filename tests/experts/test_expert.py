@@ -99,6 +99,15 @@ async def test_nothing_is_no_answer(text: str) -> None:
     assert (failure.value.retryable, failure.value.expert) == (True, "law")
 
 
+@pytest.mark.parametrize(("finish_reason", "is_cut"), [("stop", False), ("length", True), ("content_filter", True)])
+async def test_an_answer_that_was_cut_off_says_so(finish_reason: str, is_cut: bool) -> None:
+    fake = FakeExpert({"Why?": "The dose is 5"}, finish_reason=finish_reason)
+    *_, answer = await pieces_of(Expert(PROFILE), fake)
+    assert isinstance(answer, SubAnswer)
+    assert (answer.text, answer.is_cut) == ("The dose is 5", is_cut)
+    assert ("raise it for the expert law" in answer.caveat) is is_cut
+
+
 async def test_a_failure_passes_and_leaves_no_stream() -> None:
     fake = FakeExpert(failures={1: ExpertError("away", retryable=True)})
     with pytest.raises(ExpertError, match="away"):

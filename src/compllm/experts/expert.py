@@ -21,15 +21,21 @@ _READ = "Read."
 NOT_FOUND = "Not in the documents."
 # The score from which the next passages are worth a second reading.
 _READ_ON = 0.5
+# The reasons for which a server stops a model that would have gone on.
+_CUT = frozenset({"length", "content_filter"})
 
 
 @dataclass(slots=True)
 class _Used:
-    """What all that an expert asked its model for one question took, and the seconds to the first word shown."""
+    """What all that an expert asked its model for one question took, and the seconds to the first word shown.
+
+    `is_cut` is about the last reply.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_s: float | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Expert:
                     used.completion_tokens,
                     used.first_s or elapsed_s,
                     elapsed_s,
+                    used.is_cut,
                 )
                 return
         raise ExpertResponseError("its documents do not say", expert=self.profile.name)
@@ -88,16 +95,19 @@ class Expert:
         request = self._request(question, passages)
         reads, text, shown = request.adapter == READER, "", 0
         prompt_tokens = completion_tokens = 0
+        finish_reason = None
         async with aclosing(backend.stream(request)) as chunks:
             async for chunk in chunks:
                 prompt_tokens = chunk.prompt_tokens or prompt_tokens
                 completion_tokens = chunk.completion_tokens or completion_tokens
+                finish_reason = chunk.finish_reason or finish_reason
                 text += chunk.text
                 if text[shown:] and not reads:
                     yield text[shown:]
                     shown = len(text)
         used.prompt_tokens += prompt_tokens
         used.completion_tokens += completion_tokens
+        used.is_cut = finish_reason in _CUT
         if not text.strip():
             raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
         if reads and text.strip() != NOT_FOUND:

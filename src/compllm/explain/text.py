@@ -108,6 +108,8 @@ def _step(node: NodeStory, width: int) -> Iterator[str]:
         yield from lines[:_EXCERPT_LINES]
         if len(lines) > _EXCERPT_LINES:
             yield from _field("", f"... ({len(lines) - _EXCERPT_LINES} more lines)", width)
+    if node.caveat:
+        yield from _field("note", node.caveat, width)
 
 
 def _fields(node: NodeStory) -> Iterator[tuple[str, str]]:
