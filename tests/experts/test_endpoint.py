@@ -133,7 +133,7 @@ async def test_unicode_may_be_split_anywhere() -> None:
 @given(st.text(min_size=1).filter(str.strip), st.lists(st.integers(0, 400), max_size=8))
 def test_any_text_survives_any_cut_into_pieces(text: str, cuts: list[int]) -> None:
     raw = b": a comment\r\n\r\n" + ROLE + delta(text, finish_reason="stop").replace(b"\n", b"\r\n") + USAGE + DONE
-    reply = _Reply("text/event-stream", lambda *_, **__: ExpertError("wrong"))
+    reply = _Reply("text/event-stream", 9, lambda *_, **__: ExpertError("wrong"))
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     chunks = [chunk for begin, end in pairwise(edges) for chunk in reply.feed(raw[begin:end])]
     assert reply.done
@@ -152,6 +152,12 @@ async def test_thoughts_roles_and_nulls_are_no_part_of_the_answer() -> None:
     odd = (ROLE, null, event({"choices": [], "usage": None}), event({"choices": [{"delta": None}]}), delta(""))
     with serving(stream_of(*odd, delta("Paris."), delta(finish_reason="length"), DONE)) as server:
         assert await chunks_of(backend_of(server)) == [Chunk("Paris."), Chunk("", None, None, "length")]
+
+
+async def test_thoughts_that_the_server_leaves_in_the_text_are_no_part_of_the_answer() -> None:
+    thoughts = delta("<think>France? ") + delta("Rome") + delta("?</th") + delta("ink>\n\n")
+    with serving(stream_of(ROLE, thoughts, delta("Par"), delta("is."), delta(finish_reason="stop"), DONE)) as server:
+        assert await chunks_of(backend_of(server)) == [Chunk("Par"), Chunk("is."), Chunk("", None, None, "stop")]
 
 
 @pytest.mark.parametrize(
@@ -345,6 +351,9 @@ async def test_a_bad_request_is_an_error_at_once_when_the_option_is_known_to_wor
         (good(), "empty answer", True),
         (good(" ", "\n"), "empty answer", True),
         (stream_of(DONE), "empty answer", True),
+        (stream_of(delta("<think>Hm."), delta(finish_reason="stop"), DONE), "empty answer", True),
+        (stream_of(delta("<think>Hm."), delta(finish_reason="length"), DONE), "spent its 9 tokens before it", False),
+        (stream_of(delta(reasoning_content="Hm."), delta(finish_reason="length"), DONE), "raise `max_tokens`", False),
     ],
 )
 async def test_what_is_no_answer_is_an_error(answer: Answer, says: str, retryable: bool) -> None:

@@ -99,6 +99,12 @@ async def test_nothing_is_no_answer(text: str) -> None:
     assert (failure.value.retryable, failure.value.expert) == (True, "law")
 
 
+async def test_a_model_that_ran_out_of_tokens_before_it_answered_would_do_so_again() -> None:
+    with pytest.raises(ExpertResponseError, match="spent its 7 tokens before it wrote an answer") as failure:
+        await pieces_of(Expert(PROFILE, max_tokens=7), FakeExpert({"Why?": ""}, finish_reason="length"))
+    assert (failure.value.retryable, failure.value.expert) == (False, "law")
+
+
 @pytest.mark.parametrize(("finish_reason", "is_cut"), [("stop", False), ("length", True), ("content_filter", True)])
 async def test_an_answer_that_was_cut_off_says_so(finish_reason: str, is_cut: bool) -> None:
     fake = FakeExpert({"Why?": "The dose is 5"}, finish_reason=finish_reason)

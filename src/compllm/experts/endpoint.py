@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
 from compllm.experts.base import ChatRequest, Chunk, LoadReport
+from compllm.experts.thinking import ThoughtFilter, spent
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream
@@ -116,7 +117,7 @@ class EndpointBackend:
         reply: _Reply | None = None
         try:
             async with await self._answering(self._body(request)) as answer:
-                reply = _Reply(answer.response.headers.get("content-type", ""), self._error)
+                reply = _Reply(answer.response.headers.get("content-type", ""), request.max_tokens, self._error)
                 pieces = answer.response.aiter_bytes()
                 async for piece in pieces:
                     for chunk in reply.feed(piece):
@@ -243,9 +244,11 @@ class EndpointBackend:
 class _Reply:
     """A streamed reply, from bytes to chunks; of its server-sent events only the `data` lines matter."""
 
-    def __init__(self, content_type: str, error: Callable[..., ExpertError]) -> None:
+    def __init__(self, content_type: str, max_tokens: int, error: Callable[..., ExpertError]) -> None:
         self.done = False
+        self._max_tokens = max_tokens
         self._error = error
+        self._thoughts = ThoughtFilter()
         self._line = bytearray()
         self._received_bytes = 0
         self._wrote = False
@@ -279,12 +282,17 @@ class _Reply:
             ExpertError: the reply is not whole.
             ExpertResponseError: the reply is empty.
         """
-        left = self.feed(b"\n")
+        left = [*self.feed(b"\n"), Chunk(self._answered(self._thoughts.end()))]
         if not self.whole:
             raise _cut(self._error)
+        if not self._wrote and self._finish_reason == "length":
+            raise self._error(spent(self._max_tokens))
         if not self._wrote:
             raise self._error(f"gave an empty answer (finish_reason: {self._finish_reason})", retryable=True)
-        return [*left, Chunk("", self._tokens("prompt"), self._tokens("completion"), self._finish_reason)]
+        return [
+            *(chunk for chunk in left if chunk.text),
+            Chunk("", self._tokens("prompt"), self._tokens("completion"), self._finish_reason),
+        ]
 
     def _read(self, data: bytes | bytearray) -> str:
         """Take one event and return its text."""
@@ -307,12 +315,15 @@ class _Reply:
             raise self._foreign("sent an event of another shape") from None
 
     def _take(self, choice: Mapping[str, Any]) -> str:
-        """Return the text of a choice; what a model thinks (`reasoning_content`) is not part of its answer."""
+        """Return the text of a choice; what a model thinks is not part of it, here or in `reasoning_content`."""
         text = (choice.get("delta") or {}).get("content") or ""
         reason = choice.get("finish_reason") or self._finish_reason
         if not isinstance(text, str) or not isinstance(reason, str | None):
             raise TypeError
         self._finish_reason = reason
+        return self._answered(self._thoughts.feed(text))
+
+    def _answered(self, text: str) -> str:
         self._wrote = self._wrote or bool(text.strip())
         return text
 

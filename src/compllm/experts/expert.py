@@ -14,6 +14,7 @@ from compllm.core.routing import ExpertProfile
 from compllm.errors import ExpertResponseError
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.spans import nearest_span
+from compllm.experts.thinking import spent
 
 # The adapter that answers from passages, what it was trained with in place of instructions, and its word for "no".
 READER = "reader"
@@ -109,9 +110,15 @@ class Expert:
         used.completion_tokens += completion_tokens
         used.is_cut = finish_reason in _CUT
         if not text.strip():
-            raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
+            raise self._nothing(finish_reason)
         if reads and text.strip() != NOT_FOUND:
             yield nearest_span(text.strip(), [passage.text for passage in passages])
+
+    def _nothing(self, finish_reason: str | None) -> ExpertResponseError:
+        """Return the error for an empty answer; whoever ran out of tokens would do so again."""
+        if finish_reason == "length":
+            return ExpertResponseError(f"the model {spent(self.max_tokens)}", expert=self.profile.name)
+        return ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
 
     async def _portions(self, question: str) -> list[tuple[Passage, ...]]:
         """Return what is read at once, and for a reader what is read after that; without documents, one empty portion.
