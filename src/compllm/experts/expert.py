@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -137,14 +137,23 @@ class Expert:
     def _request(self, question: str, passages: tuple[Passage, ...]) -> ChatRequest:
         adapter = self.adapter if passages or self.adapter != READER else None
         instructions = _READ if adapter == READER else self.instructions
-        messages = _messages(instructions, question, passages)
+        texts = [passage.text if adapter == READER else _titled(passage) for passage in passages]
+        messages = _messages(instructions, question, texts)
         return ChatRequest(messages, self.max_tokens, self.temperature, adapter=adapter)
 
 
-def _messages(instructions: str, question: str, passages: tuple[Passage, ...]) -> tuple[Message, ...]:
-    """Instructions, then the passages best first, then the question last, where a small model heeds it most."""
-    asked = question
-    if passages:
-        asked = "\n\n".join([*(passage.text for passage in passages), f"Question: {question}"])
+def _titled(passage: Passage) -> str:
+    """Return the text below its title: sections beside each other often differ in nothing else ("Berlin", "Paris").
+
+    The reader goes without, as it was trained.
+    """
+    if not passage.title or passage.text.startswith(passage.title):
+        return passage.text
+    return f"{passage.title}\n{passage.text}"
+
+
+def _messages(instructions: str, question: str, texts: Sequence[str]) -> tuple[Message, ...]:
+    """Instructions, then what is read, the best first, then the question, where a small model heeds it most."""
+    asked = "\n\n".join([*texts, f"Question: {question}"]) if texts else question
     system = (Message("system", instructions),) if instructions else ()
     return (*system, Message("user", asked))
