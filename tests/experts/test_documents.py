@@ -304,6 +304,24 @@ def test_code_holds_no_headings_and_keeps_its_lines() -> None:
     assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code), ("B", "b")]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "````\n```\n# no\n```\n````",
+        "~~~\n```\n# no\n~~~",
+        "``` sh\n``` sh\n# no\n```",
+        "```\n# no\n`````",
+        "~~~ `a`\n# no\n~~~ ",
+    ],
+)
+def test_code_ends_with_a_fence_like_that_of_its_beginning(code: str) -> None:
+    assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code.strip()), ("B", "b")]
+
+
+def test_code_within_a_line_opens_no_fence() -> None:
+    assert cut("a.md", "# A\n```pip install x```\nDo it.\n# B\nb") == [("A", "```pip install x``` Do it."), ("B", "b")]
+
+
 def test_lists_and_tables_keep_their_lines() -> None:
     assert cut("a.md", "# A\nSee\nhere:\n- one\n  more\n- two\n1. x\n| a | b |") == [
         ("A", "See here:\n- one more\n- two\n1. x\n| a | b |")

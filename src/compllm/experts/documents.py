@@ -32,7 +32,7 @@ from compllm.core.answers import Passage
 from compllm.errors import ConfigError
 from compllm.router.base import Encoder, Vectors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # counts changes of what is kept of the same documents
 MAX_FILE_BYTES = 20 * 2**20
 MIN_WORDS = 60
 MAX_WORDS = 180
@@ -43,7 +43,7 @@ _CHARACTERS_PER_WORD = 8  # so that text without spaces is cut as well
 _ENCODER_BATCH = 256
 _MAX_WORD_MATCHES = 100
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
-_FENCE = re.compile(r" {0,3}(```|~~~)")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _OWN_LINE = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")  # list items, quotations and table rows
 _SENTENCE = re.compile(r".+?(?:[.!?][\"')\]]*\s+|\n+|\Z)", re.DOTALL)
 _WORD = re.compile(rf"\S{{1,{MAX_WORDS * _CHARACTERS_PER_WORD}}}\s*")
@@ -289,9 +289,16 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         if heading and (title := re.sub(r"(?:^|\s)#+$", "", heading[2].strip()).strip()):
             yield len(heading[1]), title
             continue
-        if (mark := _FENCE.match(line)) and fence in {"", mark[1]}:
-            fence = "" if fence else mark[1]
+        fence = _fence_after(line, fence)
         yield 0, line
+
+
+def _fence_after(line: str, fence: str) -> str:
+    """Return the fence of the code that is open after a line, when `fence` is open before it; CommonMark 0.31, 4.5."""
+    mark = _FENCE.match(line)
+    if not fence or not mark:
+        return mark[1] if mark else fence
+    return "" if mark[1].startswith(fence) and not mark[2].strip() else fence
 
 
 # --- cutting text ----------------------------------------------------------------------------------------------------
@@ -314,16 +321,14 @@ def _paragraphs(body: str) -> Iterator[str]:
     parts: list[str] = []
     fence = ""
     for line in [*body.splitlines(), ""]:
-        mark = _FENCE.match(line)
-        if fence or mark or _OWN_LINE.match(line):
+        before, fence = fence, _fence_after(line, fence)
+        if before or fence or _OWN_LINE.match(line):
             parts.append("\n" + line.rstrip())
         elif line.strip():
             parts.append(" " + line.strip())
         elif parts:
             yield "".join(parts).strip()
             parts = []
-        if mark and fence in {"", mark[1]}:
-            fence = "" if fence else mark[1]
     if parts:
         yield "".join(parts).strip()
 
