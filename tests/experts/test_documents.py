@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from compllm.core.answers import Passage
 from compllm.errors import ConfigError, RoutingError
 from compllm.experts import documents
-from compllm.experts.documents import MAX_WORDS, MIN_WORDS, DocumentIndex, excerpts, match_expression, require_fts5
+from compllm.experts.documents import (
+    MAX_WORDS,
+    MIN_WORDS,
+    DocumentIndex,
+    excerpts,
+    match_expression,
+    require_fts5,
+    sources,
+)
 from compllm.router.base import Vectors
 
 
@@ -74,6 +82,32 @@ def test_the_passage_that_answers_comes_first(handbook: Path, tmp_path: Path) ->
     assert (first.source, first.title) == ("handbook.md", "Sick leave")
     assert first.text == "Sick leave is paid for six weeks."
     assert 0 < first.score <= 1.3
+
+
+def test_documents_of_one_name_are_shown_with_their_folders(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "policy.md" for folder in ("hr", "it")]
+    for path, leave in zip(files, ("twenty", "ten"), strict=True):
+        path.parent.mkdir()
+        path.write_text(f"# Leave\nThere are {leave} days.\n", encoding="utf-8")
+    with opened(files, tmp_path) as index:
+        found = {passage.source: passage.text for passage in index.search("How many days of leave?")}
+    assert found == {"hr/policy.md": "There are twenty days.", "it/policy.md": "There are ten days."}
+    with opened(files[:1], tmp_path) as index:
+        assert index.search("How many days of leave?")[0].source == "policy.md"
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        (["/a/x.md", "/b/y.md"], ["x.md", "y.md"]),
+        (["/a/x.md", "/b/x.md", "/b/y.md"], ["a/x.md", "b/x.md", "y.md"]),
+        (["/a/in/x.md", "/b/in/x.md", "/b/x.md"], ["a/in/x.md", "b/in/x.md", "b/x.md"]),
+        (["/a/x.md", "/a/x.md"], ["x.md", "x.md"]),
+        (["x.md", "/a/x.md"], ["x.md", "a/x.md"]),
+    ],
+)
+def test_no_more_folders_are_shown_than_tell_documents_apart(files: list[str], shown: list[str]) -> None:
+    assert sources([Path(file) for file in files]) == shown
 
 
 def test_a_parent_heading_is_searched_too(tmp_path: Path) -> None:

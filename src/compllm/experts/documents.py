@@ -19,9 +19,10 @@ import math
 import re
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -78,6 +79,18 @@ class Excerpt:
         return " > ".join(self.headings)
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A file as it was read; `source` is what its passages are shown to be from."""
+
+    path: Path
+    source: str
+    data: bytes
+
+    def excerpts(self) -> list[Excerpt]:
+        return [replace(excerpt, source=self.source) for excerpt in excerpts(self.path, self.data)]
+
+
 class DocumentIndex:
     """The indexed passages of one set of documents; safe to search from several threads."""
 
@@ -107,11 +120,11 @@ class DocumentIndex:
             raise ConfigError("there are no documents to index: name files under `documents`")
         with closing(sqlite3.connect(":memory:")) as connection:
             require_fts5(connection)
-        contents = [(path, _read(path)) for path in files]
+        contents = [_Document(path, source, _read(path)) for path, source in zip(files, sources(files), strict=True)]
         cached = cache_dir / f"documents-{_key(contents, encoder.name)}.sqlite"
         opened = _load(cached)
         if opened is None:
-            _build(cached, [excerpt for path, data in contents for excerpt in excerpts(path, data)], encoder)
+            _build(cached, [excerpt for document in contents for excerpt in document.excerpts()], encoder)
             opened = _load(cached)
         if opened is None:
             raise ConfigError(f"the document index {cached} cannot be read back: name another cache directory")
@@ -195,6 +208,16 @@ def require_fts5(connection: sqlite3.Connection) -> None:
 
 
 # --- reading documents -----------------------------------------------------------------------------------------------
+
+
+def sources(files: Sequence[Path]) -> list[str]:
+    """Return the name of each file, after as many of its folders as tell it from the others of that name."""
+    shared = Counter(end for path in dict.fromkeys(files) for end in _ends(path))
+    return [next((end for end in _ends(path) if shared[end] == 1), _storable(path.name)) for path in files]
+
+
+def _ends(path: Path) -> list[str]:
+    return [_storable(Path(*path.parts[-count:]).as_posix()) for count in range(1, len(path.parts) + 1)]
 
 
 def excerpts(path: Path, data: bytes) -> list[Excerpt]:
@@ -368,11 +391,11 @@ def _size(text: str) -> float:
 # --- the cached file -------------------------------------------------------------------------------------------------
 
 
-def _key(contents: Iterable[tuple[Path, bytes]], encoder_name: str) -> str:
+def _key(contents: Iterable[_Document], encoder_name: str) -> str:
     digest = hashlib.sha256(repr((SCHEMA_VERSION, encoder_name)).encode())
-    for path, data in contents:
-        digest.update(repr((path.name, len(data))).encode())
-        digest.update(data)
+    for document in contents:
+        digest.update(repr((document.source, len(document.data))).encode())
+        digest.update(document.data)
     return digest.hexdigest()[:32]
 
 
