@@ -209,8 +209,9 @@ class EmbeddedBackend:
                     chunk = events.take(line)
                     if chunk is not None:
                         yield chunk
-        except (TimeoutError, httpx.TimeoutException):
-            raise self._error("was silent for too long", ExpertTimeoutError, retryable=True) from None
+        except httpx.TimeoutException:
+            message = f"was silent for too long ({self._timeout_s:g} s)"
+            raise self._error(message, ExpertTimeoutError, retryable=True) from None
         except httpx.TransportError:
             raise self._error(f"was lost: {await worker.epitaph()}", retryable=True) from None
         yield events.last()
