@@ -5,22 +5,19 @@ import threading
 import traceback
 from contextlib import aclosing
 from email.utils import formatdate
-from itertools import pairwise
 from time import time
 from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
 from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport, Message
-from compllm.experts.endpoint import MAX_PAUSE_S, MAX_REPLY_BYTES, EndpointBackend, _pause_s, _Reply
+from compllm.experts.endpoint import MAX_PAUSE_S, EndpointBackend, _pause_s
+from compllm.experts.endpoint_reply import MAX_REPLY_BYTES
 from tests.experts.misbehaving import (
     DONE,
     ROLE,
-    USAGE,
     Answer,
     Server,
     closing,
@@ -128,16 +125,6 @@ async def test_unicode_may_be_split_anywhere() -> None:
     raw = delta(text) + delta(finish_reason="stop") + DONE
     with serving(stream_of(*(raw[at : at + 1] for at in range(len(raw))))) as server:
         assert await text_of(backend_of(server)) == text
-
-
-@given(st.text(min_size=1).filter(str.strip), st.lists(st.integers(0, 400), max_size=8))
-def test_any_text_survives_any_cut_into_pieces(text: str, cuts: list[int]) -> None:
-    raw = b": a comment\r\n\r\n" + ROLE + delta(text, finish_reason="stop").replace(b"\n", b"\r\n") + USAGE + DONE
-    reply = _Reply("text/event-stream", 9, lambda *_, **__: ExpertError("wrong"))
-    edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    chunks = [chunk for begin, end in pairwise(edges) for chunk in reply.feed(raw[begin:end])]
-    assert reply.done
-    assert [*chunks, *reply.end()] == [Chunk(text), Chunk("", 7, 2, "stop")]
 
 
 @pytest.mark.parametrize("count", [-1, True, "3", 1.5, 10**400])
