@@ -324,6 +324,17 @@ async def test_a_bad_request_is_an_error_at_once_when_the_option_is_known_to_wor
         (stream_of(delta(5)), "another shape", False),
         (stream_of(event({"choices": [{"finish_reason": 5}]})), "another shape", False),
         (plain(422, b'{"detail": "no such field"}'), "it says: no such field", False),
+        (plain(400, b'{"error": "no VRAM is left"}'), "it says: no VRAM is left", False),
+        (plain(404, b"no such model\n", "text/plain"), "it says: no such model", False),
+        (plain(422, b'{"detail": [{"loc": ["body", "seed"], "msg": "no such field"}]}'), "body.seed: no such", False),
+        (plain(307, b"", Location="/v2/chat/completions"), "/v2 as its URL (HTTP 307)", False),
+        (
+            plain(301, b"", Location="https://other.example/v1/chat/completions?k=1"),
+            "name https://other.example/v1 as",
+            False,
+        ),
+        (plain(302, b"", Location="http://[::bad/"), "name http://[::bad/ as its URL", False),
+        (plain(304, b""), "refused the request (HTTP 304)", False),
         (html(502), "HTTP 502", True),
         (failing(401, f"Incorrect API key provided: {KEY}"), "check TEAM_KEY", False),
         (failing(403, KEY), "TEAM_KEY", False),
@@ -349,6 +360,8 @@ async def test_what_is_no_answer_is_an_error(answer: Answer, says: str, retryabl
     assert says in str(error)
     assert error.retryable is retryable
     assert isinstance(error, ExpertResponseError) is ("lost the connection" not in says)
+    assert len(server.seen) <= 2
+    assert {seen.path for seen in server.seen} == {"/v1/chat/completions"}
 
 
 async def test_a_missing_key_is_asked_for_by_name() -> None:
@@ -461,6 +474,8 @@ async def test_others_go_on_when_one_is_cancelled() -> None:
         f"ftp://me:{KEY}@host/v1",
         f"ftp://host/v1?key={KEY}",
         f"http://host/v1?key={KEY}",
+        "http://host/v1/chat/completions",
+        "http://host/v1/chat/completions/",
     ],
 )
 def test_an_unusable_url_is_refused_without_showing_its_secrets(url: str) -> None:

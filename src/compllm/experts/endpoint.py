@@ -6,11 +6,12 @@ import json
 import ssl
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 Dialect = Literal["openai", "llama.cpp", "vllm"]
 
 MAX_PAUSE_S = 60.0  # a server that asks for more is given up for now
+_CHAT = "/chat/completions"  # what every request adds to the base URL
 _MESSAGE_CHARS = 500
 _CONNECT_S = 10.0
 _DRAIN_S = 0.1
@@ -146,14 +148,16 @@ class EndpointBackend:
         return kind(f"{self.model} at {self.base_url} {message[:_MESSAGE_CHARS]}", retryable=retryable)
 
     def _connected(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI, Timeout
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         if self._client is None:
+            timeout = Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S))
             self._client = AsyncOpenAI(
                 base_url=self.base_url,
                 api_key=self._key or "none",  # else the client would send OPENAI_API_KEY to any server
-                timeout=Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S)),
                 max_retries=0,
+                # Where a server sends elsewhere, a request may arrive there as another one, or without its key.
+                http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
             )
         return self._client
 
@@ -218,6 +222,9 @@ class EndpointBackend:
 
     def _status_error(self, error: APIStatusError) -> ExpertError:
         status = error.status_code
+        if error.response.has_redirect_location:
+            there = self._based(error.response.headers["location"])
+            return self._error(f"sends requests elsewhere: name {there} as its URL (HTTP {status})")
         advice = {
             401: f"refused the key: check {self._key_name}" if self._key else f"wants a key: set {self._key_name}",
             403: f"does not allow this: check what the key in {self._key_name} may do",
@@ -229,6 +236,12 @@ class EndpointBackend:
 
     def _suggestion(self) -> str:
         return "" if urlsplit(self.base_url).path.endswith("/v1") else f", perhaps {self.base_url}/v1"
+
+    def _based(self, place: str) -> str:
+        """Return the base URL that would lead to where a redirect leads."""
+        with suppress(ValueError):  # it is no URL
+            place = urljoin(f"{self.base_url}{_CHAT}", place)
+        return place.partition("?")[0].removesuffix(_CHAT)
 
     def _unreachable(self, error: BaseException) -> ExpertError:
         cause: BaseException | None = error
@@ -265,6 +278,8 @@ def _checked_url(base_url: str) -> str:
         raise ConfigError(f"{shown!r} is no URL of a server: it looks like http://host:port/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(f"the URL of {parts.hostname} may hold no user, password or query: the key has its own place")
+    if parts.path.rstrip("/").endswith(_CHAT):
+        raise ConfigError(f"the URL of {parts.hostname} ends too late: leave out {_CHAT}, which every request adds")
     return base_url.rstrip("/")
 
 

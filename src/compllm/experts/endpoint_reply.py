@@ -110,9 +110,8 @@ class Reply:
 
     def _failed(self, body: object) -> ExpertError:
         code = body.get("code") if isinstance(body, Mapping) else None
-        said = body if isinstance(body, str) else said_in(body)
         retryable = passing(code) if isinstance(code, int) else True
-        return self._error(f"failed in the middle of its answer: {said}", retryable=retryable)
+        return self._error(f"failed in the middle of its answer: {said_in(body)}", retryable=retryable)
 
 
 def broken_off(error: Callable[..., ExpertError]) -> ExpertError:
@@ -126,6 +125,16 @@ def passing(status: int) -> bool:
 
 
 def said_in(body: object) -> str:
-    """Return the message in an error's body; pages of HTML and the like say nothing."""
-    message = (body.get("message") or body.get("detail")) if isinstance(body, Mapping) else None
-    return message if isinstance(message, str) else ""
+    """Return what an error's body says: a text, a `message`, a `detail`, FastAPI's list of them; of a page, nothing."""
+    match body:
+        case str():
+            return "" if body.lstrip().startswith("<") else body.strip()
+        case {"message": str(message)}:
+            return message
+        case {"msg": str(message), "loc": [*place]}:
+            return f"{'.'.join(map(str, place))}: {message}"
+        case {"detail": detail}:
+            return said_in(detail)
+        case [*parts]:
+            return "; ".join(filter(None, map(said_in, parts)))
+    return ""
