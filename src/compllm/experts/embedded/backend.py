@@ -209,9 +209,8 @@ class EmbeddedBackend:
             ) as response:
                 if response.status_code != _OK:
                     raise status_error(self.name, response.status_code, await response.aread())
-                async for line in response.aiter_lines():
-                    chunk = events.take(line)
-                    if chunk is not None:
+                async for piece in response.aiter_bytes():
+                    for chunk in events.feed(piece):
                         yield chunk
         except httpx.TimeoutException:
             message = f"was silent for too long ({self._timeout_s:g} s)"
