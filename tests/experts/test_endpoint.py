@@ -102,11 +102,13 @@ async def test_it_is_a_backend_that_loads_without_asking() -> None:
     assert scope.cancelled_caught
 
 
-async def test_without_a_key_the_users_own_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+async def test_who_the_user_is_elsewhere_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, KEY)
     with serving(good("a")) as server:
         await chunks_of(backend_of(server, api_key=None))
     assert KEY not in str(server.seen[0].headers)
+    assert not {"openai-organization", "openai-project"} & set(server.seen[0].headers)
 
 
 async def test_one_connection_serves_many_requests_until_evicted() -> None:

@@ -159,6 +159,8 @@ class EndpointBackend:
                 # Where a server sends elsewhere, a request may arrive there as another one, or without its key.
                 http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
             )
+            # None as an argument would mean what OPENAI_ORG_ID and OPENAI_PROJECT_ID hold.
+            self._client.organization = self._client.project = None
         return self._client
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
