@@ -257,6 +257,8 @@ async def test_a_long_pause_is_not_waited_for() -> None:
         (429, "nan", 0, None),
         (429, "-3", 0, 0.0),
         (429, "soon", 0, 0.0),
+        (429, "Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 0, 0.0),
+        (429, "Thu, 01 Jan 2020 00:00:00 +999999999999999", 0, 0.0),
         (503, "", 0, 0.5),
         (503, "", 2, 2.0),
         (429, formatdate(time() + 3600, usegmt=True), 0, None),
@@ -348,6 +350,8 @@ async def test_a_bad_request_is_an_error_at_once_when_the_option_is_known_to_wor
         (stream_of(delta("Par"), event({"error": {"message": KEY, "code": 503}})), "in the middle", True),
         (stream_of(delta("Par"), event({"error": {"message": "x", "code": 400}})), "in the middle", False),
         (stream_of(delta("Par"), event({"error": "oh"})), "in the middle of its answer: oh", True),
+        (stream_of(delta("Par"), event({"object": "error", "message": "no", "code": 500})), "its answer: no", True),
+        (stream_of(delta("Par"), event({"object": "error", "message": "no", "code": 400})), "its answer: no", False),
         (good(), "empty answer", True),
         (good(" ", "\n"), "empty answer", True),
         (stream_of(DONE), "empty answer", True),
@@ -476,6 +480,10 @@ async def test_others_go_on_when_one_is_cancelled() -> None:
         f"ftp://me:{KEY}@host/v1",
         f"ftp://host/v1?key={KEY}",
         f"http://host/v1?key={KEY}",
+        "http://host/v 1",
+        "http://my host/v1",
+        "http://host/\u2028/v1",
+        "http://ho\nst/v1",
         "http://host/v1/chat/completions",
         "http://host/v1/chat/completions/",
     ],
@@ -484,6 +492,11 @@ def test_an_unusable_url_is_refused_without_showing_its_secrets(url: str) -> Non
     with pytest.raises(ConfigError) as caught:
         EndpointBackend(url, "m")
     assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_line_end_after_the_url_is_forgiven() -> None:
+    with serving(good("a")) as server:
+        assert await text_of(EndpointBackend(f"{server.url}/\n", "m", api_key=KEY)) == "a"
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\nX-Other: 1", f"Bearer {KEY}", f"{KEY}é"])

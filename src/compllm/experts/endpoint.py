@@ -269,10 +269,12 @@ def _http_errors(name: str) -> tuple[type[Exception], ...]:
 
 
 def _checked_url(base_url: str) -> str:
-    """Return the URL without a slash at its end; a key in it would be shown, so it is refused."""
+    """Return the URL without a slash or line end at its end; a key in it would be shown, so it is refused."""
+    base_url = base_url.strip()
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = usable and base_url.isprintable() and " " not in base_url
     except ValueError:
         usable = False
     if not usable:
@@ -326,5 +328,5 @@ def _pause_s(status: int, retry_after: str, attempt: int) -> float | None:
 def _until_s(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp() - time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

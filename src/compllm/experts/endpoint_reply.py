@@ -81,6 +81,8 @@ class Reply:
             raise self._foreign("sent an event that is not an object")
         if event.get("error"):
             raise self._failed(event["error"])
+        if event.get("object") == "error":  # as older servers say it
+            raise self._failed(event)
         self._usage = event.get("usage") or self._usage
         choices = event.get("choices") or [{}]
         try:
