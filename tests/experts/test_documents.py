@@ -279,6 +279,7 @@ def test_sqlite_without_fts5_is_a_configuration_error() -> None:
         ("picture.png", b"\x89PNG\0\0", "is not text"),
         ("latin.txt", "Zürich".encode("latin-1"), r"is not UTF-8 \(byte 1\)"),
         ("rows.jsonl", b'{"text": "a"}\n{oops\n', "line 2 is not JSON"),
+        ("rows.jsonl", b'{"text": "a"}\n' + b"[" * 100_000, "line 2 is not JSON"),
         ("rows.jsonl", b'\n["a"]\n', "line 2: expected an object"),
         ("rows.jsonl", b'{"title": 3, "text": "a"}', "line 1: expected an object"),
         ("rows.jsonl", b'{"body": "a"}', "line 1: expected an object"),

@@ -272,7 +272,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[tuple[str, ...], str]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # not JSON, or nested without end
             raise ConfigError(f"{path}, line {number} is not JSON: {error}") from error
         title = row.get("title", path.stem) if isinstance(row, dict) else None
         if not isinstance(title, str) or not isinstance(row.get("text"), str):
