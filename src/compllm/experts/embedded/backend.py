@@ -110,9 +110,8 @@ class EmbeddedBackend:
     def identity(self) -> str:
         """What a measured footprint holds for: the file, its context, slots and adapters."""
         sizes = ",".join(str(path.stat().st_size) for path in self.adapters.values())
-        return (
-            f"{self.source.name}:{self._file_bytes()} context {self.context_tokens} slots {self.slots} adapters {sizes}"
-        )
+        size = self._file_bytes()
+        return f"{self.source.name}:{size} context {self.context_tokens} slots {self.slots} adapters {sizes}"
 
     @property
     def compute_share(self) -> int:
