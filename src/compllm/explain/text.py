@@ -231,7 +231,7 @@ def _state(node: NodeStory) -> str:
 def _took(node: NodeStory) -> str:
     if node.state != "completed" or node.started_s is None or node.ended_s is None:
         return node.state
-    return _s(node.ended_s - node.started_s)
+    return _s(node.ended_s - node.started_s) + (" (cut off)" if node.caveat else "")
 
 
 def _why(node: NodeStory) -> str:
