@@ -67,7 +67,8 @@ def test_nested_values_become_objects_and_lists() -> None:
 def test_a_field_with_a_default_may_be_missing() -> None:
     stamped = Stamped(1.0, NodeCompleted("r", 1, SubAnswer("Paris", "geo", "m")))
     wire = encode(stamped)
-    del wire["attempt"]
+    assert isinstance(wire["answer"], dict)
+    del wire["attempt"], wire["answer"]["is_cut"]
     assert decode(wire) == stamped
 
 

@@ -414,6 +414,16 @@ def test_the_text_says_who_why_what_and_when() -> None:
         assert part in text, part
 
 
+def test_an_answer_that_was_cut_off_is_told_as_such() -> None:
+    answer = SubAnswer("The dose is 5", "law", "m", is_cut=True)
+    story = explain(at(START, (0.1, added(1, "law")), (0.1, sent(1, "law")), (1.0, NodeCompleted(R, 1, answer))))
+    assert story.nodes[0].caveat == answer.caveat
+    assert "#1 law 0.90 s (cut off)" in render_summary(story)
+    assert "note       cut off before its end, as a rule at `max_tokens`: raise it for the expert law" in render_text(
+        story
+    )
+
+
 def test_the_text_tells_failures_retries_and_gaps() -> None:
     text = render_text(explain(failed_with_descendants()))
     for part in (

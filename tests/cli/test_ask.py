@@ -24,6 +24,15 @@ def test_an_answer_goes_to_standard_output_and_the_rest_to_standard_error(invoke
     assert "\x1b" not in result.output
 
 
+def test_an_answer_that_was_cut_off_is_shown_as_such(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.stream_of(bad.delta("It is"), bad.delta(finish_reason="length"), bad.DONE)):
+        result = invoke("ask", "Is it fine?")
+        shown = invoke("runs", "show", recorded()[0].id)
+    assert result.stdout == "It is\n"
+    assert "raise it for the expert a" in result.stderr
+    assert "raise it for the expert a" in shown.stdout
+
+
 def test_quiet_prints_the_answer_alone(invoke: Invoke, serve: Serve) -> None:
     with serve(bad.good("fine")):
         result = invoke("ask", "-q", given="Is it fine?\n")

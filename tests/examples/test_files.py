@@ -10,7 +10,7 @@ import pytest
 from compllm.bench.application import QUESTIONS_FILE, Question, read_questions
 from compllm.bench.squad import normalised
 from compllm.config import TeamFile, load_team
-from compllm.experts.documents import excerpts
+from compllm.experts.excerpts import excerpts
 from compllm.router.calibration import read_json_lines
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,5 +1,4 @@
 import hashlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from compllm.core.answers import Passage
 from compllm.errors import ConfigError, RoutingError
 from compllm.experts import documents
-from compllm.experts.documents import MAX_WORDS, MIN_WORDS, DocumentIndex, excerpts, match_expression, require_fts5
+from compllm.experts.documents import DocumentIndex, match_expression, require_fts5
 from compllm.router.base import Vectors
 
 
@@ -61,10 +60,6 @@ def opened(
         yield index
 
 
-def cut(name: str, text: str) -> list[tuple[str, str]]:
-    return [(excerpt.heading, excerpt.text) for excerpt in excerpts(Path(name), text.encode())]
-
-
 # --- search ----------------------------------------------------------------------------------------------------------
 
 
@@ -74,6 +69,18 @@ def test_the_passage_that_answers_comes_first(handbook: Path, tmp_path: Path) ->
     assert (first.source, first.title) == ("handbook.md", "Sick leave")
     assert first.text == "Sick leave is paid for six weeks."
     assert 0 < first.score <= 1.3
+
+
+def test_documents_of_one_name_are_shown_with_their_folders(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "policy.md" for folder in ("hr", "it")]
+    for path, leave in zip(files, ("twenty", "ten"), strict=True):
+        path.parent.mkdir()
+        path.write_text(f"# Leave\nThere are {leave} days.\n", encoding="utf-8")
+    with opened(files, tmp_path) as index:
+        found = {passage.source: passage.text for passage in index.search("How many days of leave?")}
+    assert found == {"hr/policy.md": "There are twenty days.", "it/policy.md": "There are ten days."}
+    with opened(files[:1], tmp_path) as index:
+        assert index.search("How many days of leave?")[0].source == "policy.md"
 
 
 def test_a_parent_heading_is_searched_too(tmp_path: Path) -> None:
@@ -245,6 +252,7 @@ def test_sqlite_without_fts5_is_a_configuration_error() -> None:
         ("picture.png", b"\x89PNG\0\0", "is not text"),
         ("latin.txt", "Zürich".encode("latin-1"), r"is not UTF-8 \(byte 1\)"),
         ("rows.jsonl", b'{"text": "a"}\n{oops\n', "line 2 is not JSON"),
+        ("rows.jsonl", b'{"text": "a"}\n' + b"[" * 100_000, "line 2 is not JSON"),
         ("rows.jsonl", b'\n["a"]\n', "line 2: expected an object"),
         ("rows.jsonl", b'{"title": 3, "text": "a"}', "line 1: expected an object"),
         ("rows.jsonl", b'{"body": "a"}', "line 1: expected an object"),
@@ -280,62 +288,3 @@ def test_a_document_that_is_too_large_is_refused(
 def test_an_expert_needs_a_document(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no documents"):
         DocumentIndex.open([], HashingEncoder(), tmp_path)
-
-
-# --- cutting ---------------------------------------------------------------------------------------------------------
-
-
-def test_markdown_is_cut_at_its_headings() -> None:
-    text = "\ufeffIntro\nwrapped.\n\n# A #\n\n## B\nb\n\n### C\nc\n## D\nd\n"
-    assert cut("notes.md", text) == [("notes", "Intro wrapped."), ("A > B", "b"), ("A > B > C", "c"), ("A > D", "d")]
-
-
-def test_a_heading_with_nothing_below_it_is_its_own_text() -> None:
-    assert cut("a.md", "# A\nx\n## Call 555\n## B\ny\n# Last") == [
-        ("A", "x"),
-        ("A > Call 555", "Call 555"),
-        ("A > B", "y"),
-        ("Last", "Last"),
-    ]
-
-
-def test_code_holds_no_headings_and_keeps_its_lines() -> None:
-    code = "```sh\n# comment\n\nls -l\n```"
-    assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code), ("B", "b")]
-
-
-def test_lists_and_tables_keep_their_lines() -> None:
-    assert cut("a.md", "# A\nSee\nhere:\n- one\n  more\n- two\n1. x\n| a | b |") == [
-        ("A", "See here:\n- one more\n- two\n1. x\n| a | b |")
-    ]
-
-
-def test_plain_text_has_no_headings() -> None:
-    assert cut("notes.txt", "# not a heading\n") == [("notes", "# not a heading")]
-
-
-def test_json_lines_bring_their_own_titles() -> None:
-    rows = [{"title": "T", "text": "One.\u2028Two."}, {"text": "Three \ud800", "id": 7}]
-    assert cut("rows.jsonl", "\n".join(map(json.dumps, rows))) == [("T", "One. Two."), ("rows", "Three ?")]
-
-
-def test_short_paragraphs_are_joined_and_long_ones_are_cut_at_sentences() -> None:
-    sentence = "Nine words make up each sentence of this text. "
-    short, long = sentence * 3, sentence * 50
-    pieces = [text for _, text in cut("a.txt", f"{short}\n\n{short}\n\n{long}")]
-    assert pieces[0] == f"{short.strip()}\n\n{short.strip()}"
-    assert [len(piece.split()) for piece in pieces] == [54, 153, 153, 144]
-    assert all(piece.endswith(".") for piece in pieces)
-
-
-@given(st.lists(st.text(alphabet="ab.!\n #-|`~", max_size=600), max_size=8), st.sampled_from(["a.md", "a.txt"]))
-def test_no_text_is_lost_and_no_piece_is_too_long(parts: list[str], name: str) -> None:
-    text = "x " + "\n\n".join(parts) + " word" * 400 + "q" * 4000
-    found = excerpts(Path(name), text.encode())
-    assert {
-        character: sum((excerpt.text + excerpt.heading).count(character) for excerpt in found) >= text.count(character)
-        for character in "abq"
-    } == {"a": True, "b": True, "q": True}
-    assert sum(excerpt.text.count("word") for excerpt in found) == 400
-    assert all(len(excerpt.text.split()) <= MAX_WORDS for excerpt in found)
-    assert all(len(excerpt.text) <= MAX_WORDS * 8 + 2 * MIN_WORDS for excerpt in found)

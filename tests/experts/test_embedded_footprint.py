@@ -19,7 +19,9 @@ from compllm.experts.embedded.footprint import (
     footprint_bytes,
     growth_reserve_bytes,
     kv_bytes_per_token,
+    model_files,
     read_header,
+    read_headers,
 )
 
 SMOLLM2 = GgufHeader(
@@ -97,6 +99,51 @@ def test_no_content_breaks_the_reader(content: bytes) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_header(tmp_path / "absent.gguf")
+
+
+def test_a_split_model_is_all_its_parts(tmp_path: Path) -> None:
+    parts = [tmp_path / f"big-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    for number, part in enumerate(parts):
+        part.write_bytes(gguf_bytes().replace(b"blk.0", f"blk.{number}".encode()))
+    assert model_files(parts[0]) == tuple(parts)
+    header = read_headers(parts)
+    assert sorted(header.shapes) == [f"blk.{number}.attn_q.weight" for number in range(3)]
+    assert header.number("block_count") == 30
+
+
+def test_the_footprint_and_the_identity_of_a_split_model_count_all_its_parts(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    from compllm.experts.embedded.backend import EmbeddedBackend
+
+    names = ["big.gguf", "big-00001-of-00002.gguf", "big-00002-of-00002.gguf"]
+    for name in names:
+        (tmp_path / name).write_bytes(gguf_bytes() + bytes(5000))
+    whole, split = (EmbeddedBackend(tmp_path / name, cache_dir=tmp_path, threads=1) for name in names[:2])
+    size_bytes = (tmp_path / names[0]).stat().st_size
+    assert split.estimated_footprint_bytes() - whole.estimated_footprint_bytes() == size_bytes
+    before = split.identity
+    (tmp_path / names[2]).write_bytes(gguf_bytes())
+    assert split.identity != before
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "says"),
+    [
+        ("big-00001-of-00003.gguf", ["big-00003-of-00003.gguf"], "lacks big-00002-of-00003.gguf:"),
+        ("big-00001-of-00003.gguf", [], "lacks big-00002-of-00003.gguf and 1 more"),
+        ("big-00002-of-00003.gguf", ["big-00001-of-00003.gguf"], "not the first part"),
+    ],
+)
+def test_a_part_that_is_missing_is_named(name: str, beside: list[str], says: str, tmp_path: Path) -> None:
+    for each in (name, *beside):
+        (tmp_path / each).touch()
+    with pytest.raises(ConfigError, match=says):
+        model_files(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["big.gguf", "big-1-of-2.gguf", "big-00001-of-00001.gguf"])
+def test_one_file_is_a_model(name: str, tmp_path: Path) -> None:
+    assert model_files(tmp_path / name) == (tmp_path / name,)
 
 
 def test_keys_and_values_of_a_token() -> None:

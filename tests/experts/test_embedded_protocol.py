@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from compllm.errors import ExpertLoadError, ExpertOutOfMemoryError, ExpertResponseError
 from compllm.experts.base import ChatRequest, Chunk, Message
@@ -77,13 +80,23 @@ def test_reply_becomes_chunks_and_counts() -> None:
         'data: {"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 2}}',
         "data: [DONE]",
     ]
-    assert [events.take(line) for line in lines if events.take(line)] == [Chunk("Par"), Chunk("is")]
+    assert events.feed("\n".join([*lines, ""]).encode()) == [Chunk("Par"), Chunk("is")]
     assert events.last() == Chunk("", 30, 2, "length")
+
+
+@given(st.text(alphabet=st.sampled_from("a\u2028\u2029\x85\x0b\x1c\r🧭é"), min_size=1), st.lists(st.integers(0, 300)))
+def test_a_line_ends_with_a_line_feed_alone(text: str, cuts: list[int]) -> None:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+    raw = f"data: {json.dumps({'choices': [choice]}, ensure_ascii=False)}\n\n".encode()
+    edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
+    events = ServerEvents("m")
+    assert [chunk for begin, end in pairwise(edges) for chunk in events.feed(raw[begin:end])] == [Chunk(text)]
+    assert events.last().finish_reason == "stop"
 
 
 def test_reply_that_breaks_off_is_no_answer() -> None:
     events = ServerEvents("m")
-    events.take(event("Par"))
+    events.feed(f"{event('Par')}\n".encode())
     with pytest.raises(ExpertResponseError, match="broke off") as failure:
         events.last()
     assert failure.value.retryable
@@ -92,7 +105,7 @@ def test_reply_that_breaks_off_is_no_answer() -> None:
 @pytest.mark.parametrize("line", ["data: {", "data: []", "data: {}", 'data: {"choices": [{}]}', 'data: {"choices": 1}'])
 def test_line_of_another_protocol_is_no_answer(line: str) -> None:
     with pytest.raises(ExpertResponseError, match="something else"):
-        ServerEvents("m").take(line)
+        ServerEvents("m").feed(f"{line}\n".encode())
 
 
 @pytest.mark.parametrize(
@@ -100,7 +113,7 @@ def test_line_of_another_protocol_is_no_answer(line: str) -> None:
 )
 def test_error_in_the_middle_is_raised(line: str) -> None:
     with pytest.raises(ExpertResponseError, match="boom") as failure:
-        ServerEvents("m").take(line)
+        ServerEvents("m").feed(f"{line}\n".encode())
     assert failure.value.retryable
 
 

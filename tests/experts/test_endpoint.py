@@ -5,22 +5,19 @@ import threading
 import traceback
 from contextlib import aclosing
 from email.utils import formatdate
-from itertools import pairwise
 from time import time
 from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
 from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport, Message
-from compllm.experts.endpoint import MAX_PAUSE_S, MAX_REPLY_BYTES, EndpointBackend, _pause_s, _Reply
+from compllm.experts.endpoint import MAX_PAUSE_S, EndpointBackend, _pause_s
+from compllm.experts.endpoint_reply import MAX_REPLY_BYTES
 from tests.experts.misbehaving import (
     DONE,
     ROLE,
-    USAGE,
     Answer,
     Server,
     closing,
@@ -105,11 +102,13 @@ async def test_it_is_a_backend_that_loads_without_asking() -> None:
     assert scope.cancelled_caught
 
 
-async def test_without_a_key_the_users_own_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+async def test_who_the_user_is_elsewhere_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, KEY)
     with serving(good("a")) as server:
         await chunks_of(backend_of(server, api_key=None))
     assert KEY not in str(server.seen[0].headers)
+    assert not {"openai-organization", "openai-project"} & set(server.seen[0].headers)
 
 
 async def test_one_connection_serves_many_requests_until_evicted() -> None:
@@ -130,16 +129,6 @@ async def test_unicode_may_be_split_anywhere() -> None:
         assert await text_of(backend_of(server)) == text
 
 
-@given(st.text(min_size=1).filter(str.strip), st.lists(st.integers(0, 400), max_size=8))
-def test_any_text_survives_any_cut_into_pieces(text: str, cuts: list[int]) -> None:
-    raw = b": a comment\r\n\r\n" + ROLE + delta(text, finish_reason="stop").replace(b"\n", b"\r\n") + USAGE + DONE
-    reply = _Reply("text/event-stream", lambda *_, **__: ExpertError("wrong"))
-    edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    chunks = [chunk for begin, end in pairwise(edges) for chunk in reply.feed(raw[begin:end])]
-    assert reply.done
-    assert [*chunks, *reply.end()] == [Chunk(text), Chunk("", 7, 2, "stop")]
-
-
 @pytest.mark.parametrize("count", [-1, True, "3", 1.5, 10**400])
 async def test_a_count_that_counts_nothing_is_unknown(count: object) -> None:
     usage = event({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}})
@@ -152,6 +141,12 @@ async def test_thoughts_roles_and_nulls_are_no_part_of_the_answer() -> None:
     odd = (ROLE, null, event({"choices": [], "usage": None}), event({"choices": [{"delta": None}]}), delta(""))
     with serving(stream_of(*odd, delta("Paris."), delta(finish_reason="length"), DONE)) as server:
         assert await chunks_of(backend_of(server)) == [Chunk("Paris."), Chunk("", None, None, "length")]
+
+
+async def test_thoughts_that_the_server_leaves_in_the_text_are_no_part_of_the_answer() -> None:
+    thoughts = delta("<think>France? ") + delta("Rome") + delta("?</th") + delta("ink>\n\n")
+    with serving(stream_of(ROLE, thoughts, delta("Par"), delta("is."), delta(finish_reason="stop"), DONE)) as server:
+        assert await chunks_of(backend_of(server)) == [Chunk("Par"), Chunk("is."), Chunk("", None, None, "stop")]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +257,8 @@ async def test_a_long_pause_is_not_waited_for() -> None:
         (429, "nan", 0, None),
         (429, "-3", 0, 0.0),
         (429, "soon", 0, 0.0),
+        (429, "Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 0, 0.0),
+        (429, "Thu, 01 Jan 2020 00:00:00 +999999999999999", 0, 0.0),
         (503, "", 0, 0.5),
         (503, "", 2, 2.0),
         (429, formatdate(time() + 3600, usegmt=True), 0, None),
@@ -331,6 +328,17 @@ async def test_a_bad_request_is_an_error_at_once_when_the_option_is_known_to_wor
         (stream_of(delta(5)), "another shape", False),
         (stream_of(event({"choices": [{"finish_reason": 5}]})), "another shape", False),
         (plain(422, b'{"detail": "no such field"}'), "it says: no such field", False),
+        (plain(400, b'{"error": "no VRAM is left"}'), "it says: no VRAM is left", False),
+        (plain(404, b"no such model\n", "text/plain"), "it says: no such model", False),
+        (plain(422, b'{"detail": [{"loc": ["body", "seed"], "msg": "no such field"}]}'), "body.seed: no such", False),
+        (plain(307, b"", Location="/v2/chat/completions"), "/v2 as its URL (HTTP 307)", False),
+        (
+            plain(301, b"", Location="https://other.example/v1/chat/completions?k=1"),
+            "name https://other.example/v1 as",
+            False,
+        ),
+        (plain(302, b"", Location="http://[::bad/"), "name http://[::bad/ as its URL", False),
+        (plain(304, b""), "refused the request (HTTP 304)", False),
         (html(502), "HTTP 502", True),
         (failing(401, f"Incorrect API key provided: {KEY}"), "check TEAM_KEY", False),
         (failing(403, KEY), "TEAM_KEY", False),
@@ -342,9 +350,14 @@ async def test_a_bad_request_is_an_error_at_once_when_the_option_is_known_to_wor
         (stream_of(delta("Par"), event({"error": {"message": KEY, "code": 503}})), "in the middle", True),
         (stream_of(delta("Par"), event({"error": {"message": "x", "code": 400}})), "in the middle", False),
         (stream_of(delta("Par"), event({"error": "oh"})), "in the middle of its answer: oh", True),
+        (stream_of(delta("Par"), event({"object": "error", "message": "no", "code": 500})), "its answer: no", True),
+        (stream_of(delta("Par"), event({"object": "error", "message": "no", "code": 400})), "its answer: no", False),
         (good(), "empty answer", True),
         (good(" ", "\n"), "empty answer", True),
         (stream_of(DONE), "empty answer", True),
+        (stream_of(delta("<think>Hm."), delta(finish_reason="stop"), DONE), "empty answer", True),
+        (stream_of(delta("<think>Hm."), delta(finish_reason="length"), DONE), "spent its 9 tokens before it", False),
+        (stream_of(delta(reasoning_content="Hm."), delta(finish_reason="length"), DONE), "raise `max_tokens`", False),
     ],
 )
 async def test_what_is_no_answer_is_an_error(answer: Answer, says: str, retryable: bool) -> None:
@@ -353,6 +366,8 @@ async def test_what_is_no_answer_is_an_error(answer: Answer, says: str, retryabl
     assert says in str(error)
     assert error.retryable is retryable
     assert isinstance(error, ExpertResponseError) is ("lost the connection" not in says)
+    assert len(server.seen) <= 2
+    assert {seen.path for seen in server.seen} == {"/v1/chat/completions"}
 
 
 async def test_a_missing_key_is_asked_for_by_name() -> None:
@@ -465,12 +480,23 @@ async def test_others_go_on_when_one_is_cancelled() -> None:
         f"ftp://me:{KEY}@host/v1",
         f"ftp://host/v1?key={KEY}",
         f"http://host/v1?key={KEY}",
+        "http://host/v 1",
+        "http://my host/v1",
+        "http://host/\u2028/v1",
+        "http://ho\nst/v1",
+        "http://host/v1/chat/completions",
+        "http://host/v1/chat/completions/",
     ],
 )
 def test_an_unusable_url_is_refused_without_showing_its_secrets(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EndpointBackend(url, "m")
     assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_line_end_after_the_url_is_forgiven() -> None:
+    with serving(good("a")) as server:
+        assert await text_of(EndpointBackend(f"{server.url}/\n", "m", api_key=KEY)) == "a"
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\nX-Other: 1", f"Bearer {KEY}", f"{KEY}é"])

@@ -46,11 +46,18 @@ async def test_the_model_gets_instructions_then_passages_then_the_question() -> 
     assert asked == [("Why?", 3)]
     assert fake.calls[0].messages == (
         Message("system", "Be brief."),
-        Message("user", "First.\n\nSecond.\n\nQuestion: Why?"),
+        Message("user", "A\nFirst.\n\nB\nSecond.\n\nQuestion: Why?"),
     )
     assert (fake.calls[0].max_tokens, fake.calls[0].temperature) == (7, 0.5)
     assert isinstance(answer, SubAnswer)
     assert answer.passages == PASSAGES
+
+
+async def test_a_title_is_not_said_twice() -> None:
+    passages = (Passage("a.md", "Berlin", "Berlin opens at nine.", 0.9), Passage("a.md", "", "Closed on Sundays.", 0.5))
+    fake = FakeExpert()
+    await pieces_of(Expert(PROFILE, "", lambda question, limit: passages), fake)
+    assert fake.calls[0].messages[-1].content == "Berlin opens at nine.\n\nClosed on Sundays.\n\nQuestion: Why?"
 
 
 async def test_without_passages_and_instructions_the_question_stands_alone() -> None:
@@ -65,6 +72,7 @@ async def test_a_reader_reads_and_without_documents_the_base_model_answers() -> 
     await pieces_of(Expert(PROFILE, "Be brief.", adapter="reader"), fake)
     assert [call.adapter for call in fake.calls] == ["reader", None]
     assert [call.messages[0].content for call in fake.calls] == ["Read.", "Be brief."]
+    assert fake.calls[0].messages[1].content == "First.\n\nSecond.\n\nQuestion: Why?"
 
 
 async def test_a_reader_with_documents_that_are_silent_asks_no_model() -> None:
@@ -97,6 +105,21 @@ async def test_nothing_is_no_answer(text: str) -> None:
     with pytest.raises(ExpertResponseError, match="answered nothing") as failure:
         await pieces_of(Expert(PROFILE), FakeExpert({"Why?": text}))
     assert (failure.value.retryable, failure.value.expert) == (True, "law")
+
+
+async def test_a_model_that_ran_out_of_tokens_before_it_answered_would_do_so_again() -> None:
+    with pytest.raises(ExpertResponseError, match="spent its 7 tokens before it wrote an answer") as failure:
+        await pieces_of(Expert(PROFILE, max_tokens=7), FakeExpert({"Why?": ""}, finish_reason="length"))
+    assert (failure.value.retryable, failure.value.expert) == (False, "law")
+
+
+@pytest.mark.parametrize(("finish_reason", "is_cut"), [("stop", False), ("length", True), ("content_filter", True)])
+async def test_an_answer_that_was_cut_off_says_so(finish_reason: str, is_cut: bool) -> None:
+    fake = FakeExpert({"Why?": "The dose is 5"}, finish_reason=finish_reason)
+    *_, answer = await pieces_of(Expert(PROFILE), fake)
+    assert isinstance(answer, SubAnswer)
+    assert (answer.text, answer.is_cut) == ("The dose is 5", is_cut)
+    assert ("raise it for the expert law" in answer.caveat) is is_cut
 
 
 async def test_a_failure_passes_and_leaves_no_stream() -> None:

@@ -50,6 +50,7 @@ async def test_it_gets_the_question_and_its_answer_is_the_text() -> None:
     [
         (lambda _: None, "f has no answer"),
         (lambda _: "", "f has no answer"),
+        (lambda _: " \n", "f has no answer"),
         (lambda _: 3, "f returned int instead of text"),
         (lambda question: {}[question], "f raised KeyError: 'Why\\?'"),
     ],
@@ -110,6 +111,7 @@ print("ended")
     [
         ("no_such_module:f", "no_such_module cannot be imported .ModuleNotFoundError"),
         ("broken_module:f", "cannot be imported .NameError"),
+        ("leaving_module:f", "cannot be imported .SystemExit: 3"),
         ("compllm.experts.calculator:f", "has no function f"),
         ("compllm.experts.calculator:MAX_CHARACTERS", "has no function MAX_CHARACTERS"),
     ],
@@ -118,6 +120,7 @@ def test_a_function_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, reason: str
 ) -> None:
     (tmp_path / "broken_module.py").write_text("def f(question): return question\nnonsense\n")
+    (tmp_path / "leaving_module.py").write_text("import sys\ndef f(question): return question\nsys.exit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=rf"^models\.sums: .*{reason}"):
         find_function(path, "models.sums")

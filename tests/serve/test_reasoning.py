@@ -24,6 +24,10 @@ NOBODY = Assignment((), "tag", 0.0, 0.0, passed=False, reason="")
         (ev.NodeRouted("r", 2, "Where is Rome?", GIVEN), "#2 is now: Where is Rome? → heart"),
         (ev.PlanNoted("r", "one step"), "Note: one step"),
         (ev.NodeCompleted("r", 1, SubAnswer("Blood.", "heart", "one")), "#1 heart: Blood."),
+        (
+            ev.NodeCompleted("r", 1, SubAnswer("Blo", "heart", "one", is_cut=True)),
+            "#1 heart: Blo (cut off before its end, as a rule at `max_tokens`: raise it for the expert heart)",
+        ),
         (ev.NodeFailed("r", 1, "too late"), "#1 failed: too late"),
         (ev.NodeGivenUp("r", 1, "too late"), "#1 has no answer: too late"),
         (ev.NodeSkipped("r", 2, 1), "#2 is skipped: it needs #1"),

@@ -83,7 +83,8 @@ class Progress:
                 self._running.pop(node, None)
                 preview = " ".join(answer.text.split())
                 preview = preview if len(preview) <= _PREVIEW else f"{preview[: _PREVIEW - 1]}…"
-                return f"[green]#{node} answered in {answer.elapsed_s:.2f} s:[/green] {_plain(preview)}"
+                caveat = f" [yellow]({_plain(answer.caveat)})[/yellow]" if answer.caveat else ""
+                return f"[green]#{node} answered in {answer.elapsed_s:.2f} s:[/green] {_plain(preview)}{caveat}"
             case ev.NodeFailed(_, node, reason):
                 self._running.pop(node, None)
                 return f"[red]#{node} failed: {_plain(reason)}[/red]"

@@ -19,7 +19,8 @@ class Passage:
 class SubAnswer:
     """One node's answer, who gave it, what it read and what it cost.
 
-    `ttft_s` counts from the request to the first token, `elapsed_s` to the last.
+    `ttft_s` counts from the request to the first token, `elapsed_s` to the last. `is_cut` says that the model was
+    stopped before it was done: by the most tokens that it may write, or by a filter of its server.
     """
 
     text: str
@@ -30,3 +31,11 @@ class SubAnswer:
     completion_tokens: int = 0
     ttft_s: float = 0.0
     elapsed_s: float = 0.0
+    is_cut: bool = False
+
+    @property
+    def caveat(self) -> str:
+        """What has to be said wherever the text is shown, and how to mend it; nothing of a whole answer."""
+        if not self.is_cut:
+            return ""
+        return f"cut off before its end, as a rule at `max_tokens`: raise it for the expert {self.expert}"

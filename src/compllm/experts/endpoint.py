@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import ssl
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 import anyio.to_thread
 
 from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
 from compllm.experts.base import ChatRequest, Chunk, LoadReport
+from compllm.experts.endpoint_reply import Reply, broken_off, passing, said_in
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, AsyncStream
 
 Dialect = Literal["openai", "llama.cpp", "vllm"]
 
-MAX_REPLY_BYTES = 16 * 2**20  # as received; a streamed token takes some 250 bytes
 MAX_PAUSE_S = 60.0  # a server that asks for more is given up for now
+_CHAT = "/chat/completions"  # what every request adds to the base URL
 _MESSAGE_CHARS = 500
 _CONNECT_S = 10.0
 _DRAIN_S = 0.1
-_MOST_TOKENS = 2**31  # what claims more cannot count
 # What some servers or models refuse and an answer does not need.
 _OPTIONAL = ("stream_options", "max_tokens", "temperature", "seed")
 
@@ -113,10 +114,10 @@ class EndpointBackend:
 
         failures: tuple[type[Exception], ...] = (openai.OpenAIError, ssl.SSLError, anyio.EndOfStream)
         failures += _http_errors("RequestError")
-        reply: _Reply | None = None
+        reply: Reply | None = None
         try:
             async with await self._answering(self._body(request)) as answer:
-                reply = _Reply(answer.response.headers.get("content-type", ""), self._error)
+                reply = Reply(answer.response.headers.get("content-type", ""), request.max_tokens, self._error)
                 pieces = answer.response.aiter_bytes()
                 async for piece in pieces:
                     for chunk in reply.feed(piece):
@@ -136,7 +137,7 @@ class EndpointBackend:
             return self._status_error(error)
         if isinstance(error, (openai.APITimeoutError, *_http_errors("TimeoutException"))):
             return self._error(f"was silent for too long ({self._timeout_s:g} s)", ExpertTimeoutError, retryable=True)
-        return _cut(self._error) if begun else self._unreachable(error)
+        return broken_off(self._error) if begun else self._unreachable(error)
 
     def _error(
         self, message: str, kind: type[ExpertError] = ExpertResponseError, *, retryable: bool = False
@@ -147,15 +148,19 @@ class EndpointBackend:
         return kind(f"{self.model} at {self.base_url} {message[:_MESSAGE_CHARS]}", retryable=retryable)
 
     def _connected(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI, Timeout
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         if self._client is None:
+            timeout = Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S))
             self._client = AsyncOpenAI(
                 base_url=self.base_url,
                 api_key=self._key or "none",  # else the client would send OPENAI_API_KEY to any server
-                timeout=Timeout(self._timeout_s, connect=min(self._timeout_s, _CONNECT_S)),
                 max_retries=0,
+                # Where a server sends elsewhere, a request may arrive there as another one, or without its key.
+                http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
             )
+            # None as an argument would mean what OPENAI_ORG_ID and OPENAI_PROJECT_ID hold.
+            self._client.organization = self._client.project = None
         return self._client
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
@@ -219,17 +224,26 @@ class EndpointBackend:
 
     def _status_error(self, error: APIStatusError) -> ExpertError:
         status = error.status_code
+        if error.response.has_redirect_location:
+            there = self._based(error.response.headers["location"])
+            return self._error(f"sends requests elsewhere: name {there} as its URL (HTTP {status})")
         advice = {
             401: f"refused the key: check {self._key_name}" if self._key else f"wants a key: set {self._key_name}",
             403: f"does not allow this: check what the key in {self._key_name} may do",
             404: f"is not there: check the model's name and the URL{self._suggestion()}",
             429: "is asked too often",
         }.get(status, "failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused the request")
-        said = _said(error.body)
-        return self._error(f"{advice} (HTTP {status}){said and f'; it says: {said}'}", retryable=_passing(status))
+        said = said_in(error.body)
+        return self._error(f"{advice} (HTTP {status}){said and f'; it says: {said}'}", retryable=passing(status))
 
     def _suggestion(self) -> str:
         return "" if urlsplit(self.base_url).path.endswith("/v1") else f", perhaps {self.base_url}/v1"
+
+    def _based(self, place: str) -> str:
+        """Return the base URL that would lead to where a redirect leads."""
+        with suppress(ValueError):  # it is no URL
+            place = urljoin(f"{self.base_url}{_CHAT}", place)
+        return place.partition("?")[0].removesuffix(_CHAT)
 
     def _unreachable(self, error: BaseException) -> ExpertError:
         cause: BaseException | None = error
@@ -238,101 +252,6 @@ class EndpointBackend:
         if cause is not None:
             return self._error("offers no secure connection: check its certificate and the URL", ExpertError)
         return ExpertError(f"nothing answers at {self.base_url}: is the server running?", retryable=True)
-
-
-class _Reply:
-    """A streamed reply, from bytes to chunks; of its server-sent events only the `data` lines matter."""
-
-    def __init__(self, content_type: str, error: Callable[..., ExpertError]) -> None:
-        self.done = False
-        self._error = error
-        self._line = bytearray()
-        self._received_bytes = 0
-        self._wrote = False
-        self._finish_reason: str | None = None
-        self._usage: Mapping[str, object] = {}
-        media_type = content_type.partition(";")[0].strip().lower()
-        if media_type != "text/event-stream":
-            raise self._foreign(f"sent {media_type or 'untyped content'}, not events")
-
-    @property
-    def whole(self) -> bool:
-        """Whether the server has said that the answer is at its end."""
-        return self.done or self._finish_reason is not None
-
-    def feed(self, piece: bytes) -> list[Chunk]:
-        """Take what was received and return the text that became readable with it; linear in the bytes."""
-        self._received_bytes += len(piece)
-        if self._received_bytes > MAX_REPLY_BYTES:
-            raise self._error(f"sent more than {MAX_REPLY_BYTES} bytes")
-        self._line += piece
-        if b"\n" not in piece:
-            return []
-        *lines, self._line = self._line.split(b"\n")
-        texts = [self._read(line.removeprefix(b"data:").strip()) for line in lines if line.startswith(b"data:")]
-        return [Chunk(text) for text in texts if text]
-
-    def end(self) -> list[Chunk]:
-        """Return what was left and the last chunk.
-
-        Raises:
-            ExpertError: the reply is not whole.
-            ExpertResponseError: the reply is empty.
-        """
-        left = self.feed(b"\n")
-        if not self.whole:
-            raise _cut(self._error)
-        if not self._wrote:
-            raise self._error(f"gave an empty answer (finish_reason: {self._finish_reason})", retryable=True)
-        return [*left, Chunk("", self._tokens("prompt"), self._tokens("completion"), self._finish_reason)]
-
-    def _read(self, data: bytes | bytearray) -> str:
-        """Take one event and return its text."""
-        if self.done or data == b"[DONE]":
-            self.done = True
-            return ""
-        try:
-            event = json.loads(data)
-        except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
-            raise self._foreign("sent an event that is not JSON") from None
-        if not isinstance(event, dict):
-            raise self._foreign("sent an event that is not an object")
-        if event.get("error"):
-            raise self._failed(event["error"])
-        self._usage = event.get("usage") or self._usage
-        choices = event.get("choices") or [{}]
-        try:
-            return self._take(choices[0])
-        except (AttributeError, KeyError, TypeError):
-            raise self._foreign("sent an event of another shape") from None
-
-    def _take(self, choice: Mapping[str, Any]) -> str:
-        """Return the text of a choice; what a model thinks (`reasoning_content`) is not part of its answer."""
-        text = (choice.get("delta") or {}).get("content") or ""
-        reason = choice.get("finish_reason") or self._finish_reason
-        if not isinstance(text, str) or not isinstance(reason, str | None):
-            raise TypeError
-        self._finish_reason = reason
-        self._wrote = self._wrote or bool(text.strip())
-        return text
-
-    def _tokens(self, part: str) -> int | None:
-        count = self._usage.get(f"{part}_tokens") if isinstance(self._usage, Mapping) else None
-        return count if type(count) is int and 0 <= count <= _MOST_TOKENS else None
-
-    def _foreign(self, what: str) -> ExpertError:
-        return self._error(f"does not speak the OpenAI protocol: it {what}; check the URL, which often ends in /v1")
-
-    def _failed(self, body: object) -> ExpertError:
-        code = body.get("code") if isinstance(body, Mapping) else None
-        said = body if isinstance(body, str) else _said(body)
-        retryable = _passing(code) if isinstance(code, int) else True
-        return self._error(f"failed in the middle of its answer: {said}", retryable=retryable)
-
-
-def _cut(error: Callable[..., ExpertError]) -> ExpertError:
-    """Return the error for a reply that ended too early; part of an answer is not an answer."""
-    return error("lost the connection in the middle of its answer", ExpertError, retryable=True)
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
@@ -350,10 +269,12 @@ def _http_errors(name: str) -> tuple[type[Exception], ...]:
 
 
 def _checked_url(base_url: str) -> str:
-    """Return the URL without a slash at its end; a key in it would be shown, so it is refused."""
+    """Return the URL without a slash or line end at its end; a key in it would be shown, so it is refused."""
+    base_url = base_url.strip()
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = usable and base_url.isprintable() and " " not in base_url
     except ValueError:
         usable = False
     if not usable:
@@ -361,6 +282,8 @@ def _checked_url(base_url: str) -> str:
         raise ConfigError(f"{shown!r} is no URL of a server: it looks like http://host:port/v1")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError(f"the URL of {parts.hostname} may hold no user, password or query: the key has its own place")
+    if parts.path.rstrip("/").endswith(_CHAT):
+        raise ConfigError(f"the URL of {parts.hostname} ends too late: leave out {_CHAT}, which every request adds")
     return base_url.rstrip("/")
 
 
@@ -391,14 +314,9 @@ def _constraint(request: ChatRequest, dialect: Dialect) -> dict[str, object]:
     return {}
 
 
-def _passing(status: int) -> bool:
-    """Whether a status tells of a state that passes: too early, too often, too busy, or broken for now."""
-    return status in (408, 409, 425, 429) or status >= HTTPStatus.INTERNAL_SERVER_ERROR
-
-
 def _pause_s(status: int, retry_after: str, attempt: int) -> float | None:
     """Return how long to wait before the next attempt (from 0), or None if it is not worth it."""
-    if not _passing(status):
+    if not passing(status):
         return None
     try:
         asked_s = float(retry_after) if retry_after else 0.5 * 2**attempt
@@ -410,11 +328,5 @@ def _pause_s(status: int, retry_after: str, attempt: int) -> float | None:
 def _until_s(date: str) -> float:
     try:
         return parsedate_to_datetime(date).timestamp() - time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
-
-
-def _said(body: object) -> str:
-    """Return the message in an error's body; pages of HTML and the like say nothing."""
-    message = (body.get("message") or body.get("detail")) if isinstance(body, Mapping) else None
-    return message if isinstance(message, str) else ""

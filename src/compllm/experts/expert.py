@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from compllm.core.routing import ExpertProfile
 from compllm.errors import ExpertResponseError
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.spans import nearest_span
+from compllm.experts.thinking import spent
 
 # The adapter that answers from passages, what it was trained with in place of instructions, and its word for "no".
 READER = "reader"
@@ -21,15 +22,21 @@ _READ = "Read."
 NOT_FOUND = "Not in the documents."
 # The score from which the next passages are worth a second reading.
 _READ_ON = 0.5
+# The reasons for which a server stops a model that would have gone on.
+_CUT = frozenset({"length", "content_filter"})
 
 
 @dataclass(slots=True)
 class _Used:
-    """What all that an expert asked its model for one question took, and the seconds to the first word shown."""
+    """What all that an expert asked its model for one question took, and the seconds to the first word shown.
+
+    `is_cut` is about the last reply.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_s: float | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Expert:
                     used.completion_tokens,
                     used.first_s or elapsed_s,
                     elapsed_s,
+                    used.is_cut,
                 )
                 return
         raise ExpertResponseError("its documents do not say", expert=self.profile.name)
@@ -88,20 +96,29 @@ class Expert:
         request = self._request(question, passages)
         reads, text, shown = request.adapter == READER, "", 0
         prompt_tokens = completion_tokens = 0
+        finish_reason = None
         async with aclosing(backend.stream(request)) as chunks:
             async for chunk in chunks:
                 prompt_tokens = chunk.prompt_tokens or prompt_tokens
                 completion_tokens = chunk.completion_tokens or completion_tokens
+                finish_reason = chunk.finish_reason or finish_reason
                 text += chunk.text
                 if text[shown:] and not reads:
                     yield text[shown:]
                     shown = len(text)
         used.prompt_tokens += prompt_tokens
         used.completion_tokens += completion_tokens
+        used.is_cut = finish_reason in _CUT
         if not text.strip():
-            raise ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
+            raise self._nothing(finish_reason)
         if reads and text.strip() != NOT_FOUND:
             yield nearest_span(text.strip(), [passage.text for passage in passages])
+
+    def _nothing(self, finish_reason: str | None) -> ExpertResponseError:
+        """Return the error for an empty answer; whoever ran out of tokens would do so again."""
+        if finish_reason == "length":
+            return ExpertResponseError(f"the model {spent(self.max_tokens)}", expert=self.profile.name)
+        return ExpertResponseError("the model answered nothing", expert=self.profile.name, retryable=True)
 
     async def _portions(self, question: str) -> list[tuple[Passage, ...]]:
         """Return what is read at once, and for a reader what is read after that; without documents, one empty portion.
@@ -120,14 +137,23 @@ class Expert:
     def _request(self, question: str, passages: tuple[Passage, ...]) -> ChatRequest:
         adapter = self.adapter if passages or self.adapter != READER else None
         instructions = _READ if adapter == READER else self.instructions
-        messages = _messages(instructions, question, passages)
+        texts = [passage.text if adapter == READER else _titled(passage) for passage in passages]
+        messages = _messages(instructions, question, texts)
         return ChatRequest(messages, self.max_tokens, self.temperature, adapter=adapter)
 
 
-def _messages(instructions: str, question: str, passages: tuple[Passage, ...]) -> tuple[Message, ...]:
-    """Instructions, then the passages best first, then the question last, where a small model heeds it most."""
-    asked = question
-    if passages:
-        asked = "\n\n".join([*(passage.text for passage in passages), f"Question: {question}"])
+def _titled(passage: Passage) -> str:
+    """Return the text below its title: sections beside each other often differ in nothing else ("Berlin", "Paris").
+
+    The reader goes without, as it was trained.
+    """
+    if not passage.title or passage.text.startswith(passage.title):
+        return passage.text
+    return f"{passage.title}\n{passage.text}"
+
+
+def _messages(instructions: str, question: str, texts: Sequence[str]) -> tuple[Message, ...]:
+    """Instructions, then what is read, the best first, then the question, where a small model heeds it most."""
+    asked = "\n\n".join([*texts, f"Question: {question}"]) if texts else question
     system = (Message("system", instructions),) if instructions else ()
     return (*system, Message("user", asked))

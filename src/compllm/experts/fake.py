@@ -32,6 +32,7 @@ class FakeExpert:
         failures: what the n-th `stream` raises instead of answering.
         load_failures: what the n-th `load` raises.
         hang: never answer; only cancellation, closing or a crash ends a stream.
+        finish_reason: why a stream that was not broken off ended, as the last chunk says.
     """
 
     supports_grammar = True
@@ -48,6 +49,7 @@ class FakeExpert:
         failures: Mapping[int, Exception] | None = None,
         load_failures: Mapping[int, Exception] | None = None,
         hang: bool = False,
+        finish_reason: str = "stop",
     ) -> None:
         self.answers = answers if answers is not None else str
         self.first_token_s = first_token_s
@@ -57,6 +59,7 @@ class FakeExpert:
         self.failures = failures or {}
         self.load_failures = load_failures or {}
         self.hang = hang
+        self.finish_reason = finish_reason
         self.calls: list[ChatRequest] = []
         self.cancelled: list[ChatRequest] = []
         self.open_streams = self.max_open_streams = self.loads = self.evictions = 0
@@ -99,7 +102,7 @@ class FakeExpert:
                 yield Chunk(word)
             complete = True
             prompt_tokens = sum(len(message.content.split()) for message in request.messages)
-            yield Chunk("", prompt_tokens, len(text.split()), "stop")
+            yield Chunk("", prompt_tokens, len(text.split()), self.finish_reason)
         except (GeneratorExit, anyio.get_cancelled_exc_class()):
             if not complete:
                 self.cancelled.append(request)

@@ -22,8 +22,8 @@ class FunctionBackend:
     """Answers with what a function returns for the question; it runs in a thread and takes no memory of ours.
 
     The function gets the last user message: the question, after the passages if its expert has documents. With None or
-    an empty text it says that it has no answer, and who comes next is asked. A cancelled call is left to end by itself
-    and keeps one of the `slots` threads until it does; the process does not wait for it.
+    nothing but blanks it says that it has no answer, and who comes next is asked. A cancelled call is left to end by
+    itself and keeps one of the `slots` threads until it does; the process does not wait for it.
     """
 
     supports_grammar = False
@@ -62,7 +62,7 @@ class FunctionBackend:
         answer = call.answer
         if answer is not None and not isinstance(answer, str):
             raise ExpertResponseError(f"{self._name} returned {type(answer).__name__} instead of text")
-        if not answer:
+        if not answer or answer.isspace():
             raise ExpertResponseError(f"{self._name} has no answer to this")
         yield Chunk(answer)
         yield Chunk(finish_reason="stop")
@@ -105,7 +105,7 @@ def find_function(path: str, place: str) -> Function:
     module, _, name = path.partition(":")
     try:
         found: Function | None = getattr(importlib.import_module(module), name, None)
-    except Exception as error:  # somebody's code: whatever it raises is reported
+    except (Exception, SystemExit) as error:  # somebody's code: whatever it raises is reported
         reason = f"the module {module} cannot be imported ({type(error).__name__}: {error})"
         raise ConfigError(f"{place}: {reason}; install it, put it on PYTHONPATH or mend it") from error
     if not callable(found):

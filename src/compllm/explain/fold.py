@@ -215,6 +215,7 @@ def _node(added: NodeAdded, added_s: float, mine: Sequence[Stamped], end_s: floa
         answer=answer,
         reason=reason,
         because=because,
+        caveat=answer.caveat if answer else "",
     )
 
 

@@ -47,7 +47,8 @@ class NodeStory:
 
     `question` is `text` with the answers of the parents substituted. `expert`, `model` and `device` are those of the
     last attempt, before the first one those that are planned. `reason` says why it failed, `because` names the failed
-    node it was skipped for, `alongside` the nodes that ran at the same time.
+    node it was skipped for, `alongside` the nodes that ran at the same time, `caveat` says what the answer's reader
+    must know, or nothing.
     """
 
     node: int
@@ -70,6 +71,7 @@ class NodeStory:
     reason: str | None = None
     because: int | None = None
     alongside: tuple[int, ...] = ()
+    caveat: str = ""
 
     @property
     def tokens_per_s(self) -> float | None:

@@ -108,6 +108,8 @@ def _step(node: NodeStory, width: int) -> Iterator[str]:
         yield from lines[:_EXCERPT_LINES]
         if len(lines) > _EXCERPT_LINES:
             yield from _field("", f"... ({len(lines) - _EXCERPT_LINES} more lines)", width)
+    if node.caveat:
+        yield from _field("note", node.caveat, width)
 
 
 def _fields(node: NodeStory) -> Iterator[tuple[str, str]]:
@@ -229,7 +231,7 @@ def _state(node: NodeStory) -> str:
 def _took(node: NodeStory) -> str:
     if node.state != "completed" or node.started_s is None or node.ended_s is None:
         return node.state
-    return _s(node.ended_s - node.started_s)
+    return _s(node.ended_s - node.started_s) + (" (cut off)" if node.caveat else "")
 
 
 def _why(node: NodeStory) -> str:

@@ -33,7 +33,7 @@ def _of_plan(event: ev.Event) -> str:
 def _of_node(event: ev.Event) -> str:
     match event:
         case ev.NodeCompleted(node=node, answer=answer):
-            return f"#{node} {answer.expert}: {answer.text}"
+            return f"#{node} {answer.expert}: {answer.text}{answer.caveat and f' ({answer.caveat})'}"
         case ev.NodeFailed(node=node, reason=reason):
             return f"#{node} failed: {reason}"
         case ev.NodeGivenUp(node=node, reason=reason):

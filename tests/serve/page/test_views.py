@@ -104,6 +104,12 @@ def test_the_facts_of_a_node_leave_out_what_did_not_happen() -> None:
     assert known["Tokens"].startswith("9 read, 3 written, 1.5 per second")
 
 
+def test_an_answer_that_was_cut_off_has_a_note() -> None:
+    cut = SubAnswer("Bea", "heart", "small", is_cut=True)
+    (node, _) = explain([*_story()[:5], ev.Stamped(1.0, ev.NodeCompleted(RUN, 1, cut))]).nodes
+    assert {fact.label: fact.text for fact in facts(node)}["Note"] == cut.caveat
+
+
 # --- time and memory -------------------------------------------------------------------------------------------------
 
 

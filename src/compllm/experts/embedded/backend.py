@@ -20,7 +20,8 @@ from compllm.experts.embedded.footprint import (
     f16_file_bytes,
     footprint_bytes,
     growth_reserve_bytes,
-    read_header,
+    model_files,
+    read_headers,
 )
 from compllm.experts.embedded.launch import Worker
 from compllm.experts.embedded.protocol import ServerEvents, chat_body, status_error
@@ -40,7 +41,7 @@ class EmbeddedBackend:
     which `crashed` reports.
 
     Args:
-        model_path: a GGUF file; the bundled model when None.
+        model_path: a GGUF file, of a split model the first; the bundled model when None.
         context_tokens: prompt and answer of one request, per slot.
         slots: requests served at the same time, batched: n of them take far less than n times as long; more wait.
         adapters: LoRA files by the name that a request chooses one with; requests with different ones are answered one
@@ -53,7 +54,8 @@ class EmbeddedBackend:
         progress: gets the share, 0 to 1, of the bundled model's weights that is written, in a worker thread.
 
     Raises:
-        ConfigError: the runtime or the bundled model is not installed, or a number makes no sense.
+        ConfigError: the runtime or the bundled model is not installed, a part of a split model is missing, or a number
+            makes no sense.
     """
 
     supports_grammar = True
@@ -86,6 +88,7 @@ class EmbeddedBackend:
         self.adapters = dict(adapters or {})
         self.alone = alone
         self._bundled = model_path is None
+        self._files = model_files(self.source)
         self._cache_dir = cache_dir
         self._progress = progress
         self._timeout_s = timeout_s
@@ -107,7 +110,7 @@ class EmbeddedBackend:
     def identity(self) -> str:
         """What a measured footprint holds for: the file, its context, slots and adapters."""
         sizes = ",".join(str(path.stat().st_size) for path in self.adapters.values())
-        size = self.source.stat().st_size
+        size = self._file_bytes()
         return f"{self.source.name}:{size} context {self.context_tokens} slots {self.slots} adapters {sizes}"
 
     @property
@@ -138,7 +141,7 @@ class EmbeddedBackend:
         header = self._known_header()
         for path in self.adapters.values():
             check_adapter(path, header)
-        file_bytes = f16_file_bytes(header) if self._bundled else self.source.stat().st_size
+        file_bytes = f16_file_bytes(header) if self._bundled else self._file_bytes()
         adapter_bytes = sum(path.stat().st_size for path in self.adapters.values())
         return footprint_bytes(header, file_bytes + adapter_bytes, **self._sizes())
 
@@ -205,12 +208,12 @@ class EmbeddedBackend:
             ) as response:
                 if response.status_code != _OK:
                     raise status_error(self.name, response.status_code, await response.aread())
-                async for line in response.aiter_lines():
-                    chunk = events.take(line)
-                    if chunk is not None:
+                async for piece in response.aiter_bytes():
+                    for chunk in events.feed(piece):
                         yield chunk
-        except (TimeoutError, httpx.TimeoutException):
-            raise self._error("was silent for too long", ExpertTimeoutError, retryable=True) from None
+        except httpx.TimeoutException:
+            message = f"was silent for too long ({self._timeout_s:g} s)"
+            raise self._error(message, ExpertTimeoutError, retryable=True) from None
         except httpx.TransportError:
             raise self._error(f"was lost: {await worker.epitaph()}", retryable=True) from None
         yield events.last()
@@ -230,8 +233,11 @@ class EmbeddedBackend:
 
     def _known_header(self) -> GgufHeader:
         if self._header is None:
-            self._header = read_header(self.source)
+            self._header = read_headers(self._files)
         return self._header
+
+    def _file_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._files)
 
     def _sizes(self) -> dict[str, Any]:
         return {"context_tokens": self.context_tokens, "slots": self.slots, "batch_tokens": BATCH_TOKENS}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -20,6 +21,7 @@ _LONGEST_KEPT = 4096  # longer arrays are vocabularies, of which only the number
 _LONGEST_STRING = 2**24  # a chat template is far shorter
 _MOST_DIMENSIONS = 4
 _ALIGNMENT_BYTES = 32
+_PART = re.compile(r"(.+)-([0-9]{5})-of-([0-9]{5})\.gguf")  # llama.cpp's names for the files of a model that was split
 
 _CONTEXT_STEP = 256  # llama.cpp rounds the context of a slot up to this
 _KV_ITEM_BYTES = 2
@@ -44,6 +46,35 @@ class GgufHeader:
         value = self.metadata.get(f"{self.metadata.get('general.architecture')}.{name}", default)
         numbers = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, int)]
         return max(numbers, default=default)
+
+
+def model_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a model: of one that is split all its parts, which lie beside the first, else the one.
+
+    Raises:
+        ConfigError: it is a part, but not the first, or others are missing.
+    """
+    name = _PART.fullmatch(path.name)
+    if name is None:
+        return (path,)
+    count = int(name[3])
+    parts = tuple(path.with_name(f"{name[1]}-{number:05}-of-{name[3]}.gguf") for number in range(1, count + 1))
+    if parts[:1] != (path,):
+        raise ConfigError(
+            f"{path} is not the first part of its model: name the one with 00001, which leads to the others"
+        )
+    if missing := [part.name for part in parts[1:] if not part.is_file()]:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ConfigError(
+            f"the model {path} is split and lacks {missing[0]}{more}: put all its parts beside each other"
+        )
+    return parts
+
+
+def read_headers(files: Sequence[Path]) -> GgufHeader:
+    """Return the header of a model that may be split: the first file's, with the shapes of all; see `read_header`."""
+    headers = [read_header(path) for path in files]
+    return replace(headers[0], shapes={name: shape for header in headers for name, shape in header.shapes.items()})
 
 
 def read_header(path: Path) -> GgufHeader:

@@ -89,12 +89,11 @@ class Worker:
     ) -> AsyncIterator[httpx.Response]:
         """Give the streamed response; on the way out, wait until a request that was left early has freed its slot.
 
-        More requests than slots wait here, where they can be cancelled at once. Sending is shielded from cancellation,
-        which takes a moment, because the server shows a request as running only once it has answered with headers.
+        More requests than slots wait here, where they can be cancelled at once.
 
         Raises:
-            TimeoutError: the worker does not begin to answer.
-            httpx.TransportError: it is silent or gone.
+            httpx.TimeoutException: the worker is silent for `silence_s`.
+            httpx.TransportError: it is gone.
         """
         async with self._room, self._sent(body, silence_s, grace_s) as response:
             yield response
@@ -105,18 +104,50 @@ class Worker:
         self._streams += 1
         whole = False
         try:
-            with anyio.fail_after(grace_s, shield=True):
-                response = await self._client.send(request, stream=True)
+            response = await self._answered(request, grace_s)
             try:
                 yield response
                 whole = True
             finally:
-                with anyio.CancelScope(shield=True):
-                    await response.aclose()
+                await _closed(response)
         finally:
             self._streams -= 1
             if not whole:
                 await self._slot_freed(grace_s)
+
+    async def _answered(self, request: httpx.Request, grace_s: float) -> httpx.Response:
+        """Send a request and return the response when its head is there.
+
+        Whoever cancels waits for the head too, for `grace_s` at most: before that the server does not show the request
+        as running, and nobody could see it end.
+        """
+        outcome: list[httpx.Response | httpx.TransportError] = []
+        shield, ended = anyio.CancelScope(shield=True), anyio.Event()
+
+        async def send() -> None:
+            with shield:
+                try:
+                    outcome.append(await self._client.send(request, stream=True))
+                except httpx.TransportError as error:
+                    outcome.append(error)
+            ended.set()
+
+        try:
+            async with anyio.create_task_group() as sending:
+                sending.start_soon(send)
+                try:
+                    await ended.wait()
+                finally:
+                    shield.deadline = anyio.current_time() + grace_s
+        except anyio.get_cancelled_exc_class():
+            for response in outcome:
+                if isinstance(response, httpx.Response):
+                    await _closed(response)
+            raise
+        (answer,) = outcome
+        if isinstance(answer, httpx.TransportError):
+            raise answer
+        return answer
 
     def resident_bytes(self) -> int:
         """Return what the process holds in memory, mapped pages of the model file included."""
@@ -164,3 +195,8 @@ class Worker:
     async def _busy_slots(self) -> int:
         response = await self._client.get("/slots", timeout=None)
         return sum(slot["is_processing"] for slot in response.json())
+
+
+async def _closed(response: httpx.Response) -> None:
+    with anyio.CancelScope(shield=True):
+        await response.aclose()

@@ -60,19 +60,39 @@ def _scales(adapter: str | None, adapters: Sequence[str]) -> list[dict[str, floa
 
 
 class ServerEvents:
-    """A streamed reply, from lines to chunks."""
+    """A streamed reply, from bytes to chunks."""
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._finish_reason: str | None = None
         self._usage: Mapping[str, int] = {}
+        self._line = b""
 
-    def take(self, line: str) -> Chunk | None:
-        """Return the text that a line brings, if it brings some.
+    def feed(self, piece: bytes) -> list[Chunk]:
+        r"""Take what was received and return the chunks that became readable with it.
+
+        Lines end with \n alone: answers hold what Unicode takes for the end of a line too.
 
         Raises:
-            ExpertResponseError: the server reports an error, or the line is not of the protocol.
+            ExpertResponseError: the server reports an error, or a line is not of the protocol.
         """
+        *lines, self._line = (self._line + piece).split(b"\n")
+        chunks = [self._take(line.decode("utf-8", "replace")) for line in lines]
+        return [chunk for chunk in chunks if chunk is not None]
+
+    def last(self) -> Chunk:
+        """Return the chunk that ends the reply.
+
+        Raises:
+            ExpertResponseError: the reply was cut off.
+        """
+        if self._finish_reason is None:
+            raise ExpertResponseError(f"{self._model} broke off its answer", retryable=True)
+        counts = self._usage.get("prompt_tokens"), self._usage.get("completion_tokens")
+        return Chunk("", *counts, self._finish_reason)
+
+    def _take(self, line: str) -> Chunk | None:
+        """Return the text that a line brings, if it brings some."""
         kind, _, data = line.partition(":")
         data = data.strip()
         if kind not in ("data", "error") or data == "[DONE]":
@@ -86,17 +106,6 @@ class ServerEvents:
         if error:
             raise _failure(self._model, error)
         return Chunk(text) if text else None
-
-    def last(self) -> Chunk:
-        """Return the chunk that ends the reply.
-
-        Raises:
-            ExpertResponseError: the reply was cut off.
-        """
-        if self._finish_reason is None:
-            raise ExpertResponseError(f"{self._model} broke off its answer", retryable=True)
-        counts = self._usage.get("prompt_tokens"), self._usage.get("completion_tokens")
-        return Chunk("", *counts, self._finish_reason)
 
     def _text(self, event: Mapping[str, Any]) -> str | None:
         self._usage = event.get("usage") or self._usage

@@ -68,6 +68,7 @@ def facts(node: NodeStory) -> list[Fact]:
     """Return what is known of a node's run, other than its text, scores and passages."""
     place = f"{node.model} on {node.device}" if node.device else node.model
     known = [
+        Fact("Note", node.caveat),
         Fact("Model", place),
         Fact("Needs", words.nodes(node.parents)),
         Fact("Failed", node.reason or ""),

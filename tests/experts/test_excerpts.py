@@ -1,0 +1,104 @@
+"""Documents are cut where their authors set a mark, and nothing of them is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compllm.experts.excerpts import MAX_WORDS, MIN_WORDS, excerpts, sources
+
+
+def cut(name: str, text: str) -> list[tuple[str, str]]:
+    return [(excerpt.heading, excerpt.text) for excerpt in excerpts(Path(name), text.encode())]
+
+
+def test_markdown_is_cut_at_its_headings() -> None:
+    text = "\ufeffIntro\nwrapped.\n\n# A #\n\n## B\nb\n\n### C\nc\n## D\nd\n"
+    assert cut("notes.md", text) == [("notes", "Intro wrapped."), ("A > B", "b"), ("A > B > C", "c"), ("A > D", "d")]
+
+
+def test_a_heading_with_nothing_below_it_is_its_own_text() -> None:
+    assert cut("a.md", "# A\nx\n## Call 555\n## B\ny\n# Last") == [
+        ("A", "x"),
+        ("A > Call 555", "Call 555"),
+        ("A > B", "y"),
+        ("Last", "Last"),
+    ]
+
+
+def test_code_holds_no_headings_and_keeps_its_lines() -> None:
+    code = "```sh\n# comment\n\nls -l\n```"
+    assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code), ("B", "b")]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "````\n```\n# no\n```\n````",
+        "~~~\n```\n# no\n~~~",
+        "``` sh\n``` sh\n# no\n```",
+        "```\n# no\n`````",
+        "~~~ `a`\n# no\n~~~ ",
+    ],
+)
+def test_code_ends_with_a_fence_like_that_of_its_beginning(code: str) -> None:
+    assert cut("a.md", f"# A\n{code}\n# B\nb") == [("A", code.strip()), ("B", "b")]
+
+
+def test_code_within_a_line_opens_no_fence() -> None:
+    assert cut("a.md", "# A\n```pip install x```\nDo it.\n# B\nb") == [("A", "```pip install x``` Do it."), ("B", "b")]
+
+
+def test_lists_and_tables_keep_their_lines() -> None:
+    assert cut("a.md", "# A\nSee\nhere:\n- one\n  more\n- two\n1. x\n| a | b |") == [
+        ("A", "See here:\n- one more\n- two\n1. x\n| a | b |")
+    ]
+
+
+def test_plain_text_has_no_headings() -> None:
+    assert cut("notes.txt", "# not a heading\n") == [("notes", "# not a heading")]
+
+
+def test_json_lines_bring_their_own_titles() -> None:
+    rows = [{"title": "T", "text": "One.\u2028Two."}, {"text": "Three \ud800", "id": 7}]
+    assert cut("rows.jsonl", "\n".join(map(json.dumps, rows))) == [("T", "One. Two."), ("rows", "Three ?")]
+
+
+def test_short_paragraphs_are_joined_and_long_ones_are_cut_at_sentences() -> None:
+    sentence = "Nine words make up each sentence of this text. "
+    short, long = sentence * 3, sentence * 50
+    pieces = [text for _, text in cut("a.txt", f"{short}\n\n{short}\n\n{long}")]
+    assert pieces[0] == f"{short.strip()}\n\n{short.strip()}"
+    assert [len(piece.split()) for piece in pieces] == [54, 153, 153, 144]
+    assert all(piece.endswith(".") for piece in pieces)
+
+
+@given(st.lists(st.text(alphabet="ab.!\n #-|`~", max_size=600), max_size=8), st.sampled_from(["a.md", "a.txt"]))
+def test_no_text_is_lost_and_no_piece_is_too_long(parts: list[str], name: str) -> None:
+    text = "x " + "\n\n".join(parts) + " word" * 400 + "q" * 4000
+    found = excerpts(Path(name), text.encode())
+    assert {
+        character: sum((excerpt.text + excerpt.heading).count(character) for excerpt in found) >= text.count(character)
+        for character in "abq"
+    } == {"a": True, "b": True, "q": True}
+    assert sum(excerpt.text.count("word") for excerpt in found) == 400
+    assert all(len(excerpt.text.split()) <= MAX_WORDS for excerpt in found)
+    assert all(len(excerpt.text) <= MAX_WORDS * 8 + 2 * MIN_WORDS for excerpt in found)
+
+
+@pytest.mark.parametrize(
+    ("files", "shown"),
+    [
+        (["/a/x.md", "/b/y.md"], ["x.md", "y.md"]),
+        (["/a/x.md", "/b/x.md", "/b/y.md"], ["a/x.md", "b/x.md", "y.md"]),
+        (["/a/in/x.md", "/b/in/x.md", "/b/x.md"], ["a/in/x.md", "b/in/x.md", "b/x.md"]),
+        (["/a/x.md", "/a/x.md"], ["x.md", "x.md"]),
+        (["x.md", "/a/x.md"], ["x.md", "a/x.md"]),
+    ],
+)
+def test_no_more_folders_are_shown_than_tell_documents_apart(files: list[str], shown: list[str]) -> None:
+    assert sources([Path(file) for file in files]) == shown
