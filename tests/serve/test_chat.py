@@ -123,6 +123,17 @@ def test_an_answer_ends_where_the_client_said(served: Served) -> None:
     assert (cut.choices[0].message.content, cut.choices[0].finish_reason) == ("WHAT IS", "length")
 
 
+@pytest.mark.parametrize("model", ["heart", "clinic"])
+def test_the_answer_of_one_expert_that_was_cut_off_ends_as_such(make_team: MakeTeam, model: str) -> None:
+    with serving(make_team(one=FakeExpert(finish_reason="length"))) as served, client_of(served) as client:
+        whole = client.chat.completions.create(model=model, messages=user("What is the heart pulse?"))
+        pieces = list(
+            client.chat.completions.create(model=model, messages=user("What is the heart pulse?"), stream=True)
+        )
+    assert whole.choices[0].finish_reason == "length"
+    assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] == "length"
+
+
 def test_what_changes_nothing_is_said_to_change_nothing(served: Served) -> None:
     with client_of(served) as client:
         raw = client.chat.completions.with_raw_response

@@ -12,6 +12,7 @@ import anyio
 from fastapi import Request
 
 from compllm.core import events as ev
+from compllm.core.answers import SubAnswer
 from compllm.core.plan import Plan
 from compllm.errors import PlanError, QueueFullError
 from compllm.planner.language import parse_plan
@@ -171,6 +172,7 @@ class _Telling:
         self._direct = direct
         self._has_written = False
         self._cancelled: Unanswered | None = None
+        self._answers: list[SubAnswer] = []
 
     def tell(self, stamped: ev.Stamped) -> Iterator[Piece]:
         """Yield what an event adds to the answer or to the reasoning."""
@@ -187,6 +189,8 @@ class _Telling:
             case event:
                 if isinstance(event, ev.RunCancelled):
                     self._cancelled = "run_interrupted" if event.reason == STOPPED else "run_cancelled"
+                if isinstance(event, ev.NodeCompleted):
+                    self._answers.append(event.answer)
                 known = self._direct and isinstance(event, ev.NodeCompleted)
                 if not known and (line := reasoning(event)):
                     yield Thought(_sound(line))
@@ -204,7 +208,9 @@ class _Telling:
             return
         if rest := self._cutter.rest():
             yield Words(rest)
-        yield Ended(self._cutter.finish_reason, end.prompt_tokens, end.completion_tokens)
+        is_cut = len(self._answers) == 1 and self._answers[0].is_cut
+        reason: FinishReason = "length" if is_cut else self._cutter.finish_reason
+        yield Ended(reason, end.prompt_tokens, end.completion_tokens)
 
 
 async def whole(source: AsyncGenerator[Piece, None]) -> Whole | ApiError:
