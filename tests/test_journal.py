@@ -158,18 +158,33 @@ def test_an_ambiguous_or_unknown_run_is_an_error(path: Path, name: str, says: st
 
 
 def test_secrets_are_redacted_everywhere_they_appear(path: Path) -> None:
-    secrets = ["sk-1", 'sk-1"longer\n', ""]
+    secrets = ["sk-12345", 'sk-12345"longer\n', ""]
     with Journal(path, secrets=secrets) as journal:
-        answer = SubAnswer("key sk-1", "geo", "m", (Passage("sk-1.md", "t", 'of sk-1"longer\n!', 1.0),))
-        tell(journal, "r", begin("r", "is sk-1 valid?"), Stamped(0.5, NodeCompleted("r", 1, answer)))
-        tell(journal, "r", Stamped(1.0, RunFailed("r", "401 for sk-1")))
+        answer = SubAnswer("key sk-12345", "geo", "m", (Passage("sk-12345.md", "t", 'of sk-12345"longer\n!', 1.0),))
+        tell(journal, "r", begin("r", "is sk-12345 valid?"), Stamped(0.5, NodeCompleted("r", 1, answer)))
+        tell(journal, "r", Stamped(1.0, RunFailed("r", "401 for sk-12345")))
         row, events = journal.run("r"), journal.events("r")
     assert (row.question, row.reason) == ("is [redacted] valid?", "401 for [redacted]")
     kept = events[1].event
     assert isinstance(kept, NodeCompleted)
     assert kept.answer.passages[0].text == "of [redacted]!"
     assert kept.answer.passages[0].source == "[redacted].md"
-    assert all(b"sk-1" not in file.read_bytes() for file in path.parent.iterdir())
+    assert all(b"sk-12345" not in file.read_bytes() for file in path.parent.iterdir())
+
+
+@pytest.mark.parametrize("secret", ["x", "ollama", "run_started", "question", "20261126"])
+def test_a_secret_that_is_a_common_word_spoils_no_record(path: Path, secret: str) -> None:
+    told = story("20261126-7f3a")
+    with Journal(path, secrets=[secret]) as journal:
+        tell(journal, "20261126-7f3a", *told)
+        assert journal.events("20261126-7f3a") == told
+        assert journal.run("20261126").status == "answered"
+
+
+def test_secrets_of_eight_characters_are_hidden_and_shorter_ones_are_not(path: Path) -> None:
+    with Journal(path, secrets=["1234567", "abcdefgh"]) as journal:
+        tell(journal, "r", begin("r", "1234567 abcdefgh"))
+        assert journal.run("r").question == "1234567 [redacted]"
 
 
 def test_the_file_is_private_to_its_owner(path: Path) -> None:
@@ -403,7 +418,7 @@ def test_runs_are_listed_by_who_asked(path: Path) -> None:
 
 
 def test_secrets_that_become_known_later_are_hidden_too(path: Path) -> None:
-    with Journal(path, secrets=["abc"]) as journal:
-        journal.hide(["abcdef", ""])
-        tell(journal, "r", begin("r", "abcdef abc"))
+    with Journal(path, secrets=["abcdefgh"]) as journal:
+        journal.hide(["abcdefghij", ""])
+        tell(journal, "r", begin("r", "abcdefghij abcdefgh"))
         assert journal.run("r").question == "[redacted] [redacted]"

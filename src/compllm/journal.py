@@ -27,6 +27,10 @@ _VERSION: Final = 3
 _APPLICATION_ID: Final = 0x434C4C4D  # "CLLM": tells a journal from the database of another program
 _BUSY_S: Final = 10.0
 _MAX_PENDING: Final = 10_000
+# Shorter ones are words and dummies, which stand in many a text and protect nothing.
+_SECRET_CHARACTERS: Final = 8
+# What an event cannot be read or found without.
+_NEVER_SECRET: Final = frozenset({"kind", "run", "part_of", "mode"})
 _SCHEMA: Final = (
     """CREATE TABLE runs(
         id TEXT PRIMARY KEY,
@@ -110,7 +114,7 @@ class Journal:
     Safe to use from threads and from several operating-system processes at once. `record` only queues; a thread of the
     journal writes. What was recorded is on disk when `flush` or `close` has returned. If writing fails, the events stay
     queued and the next `record`, `flush` or `close` tries again. Each of `secrets` is stored as "[redacted]", wherever
-    it appears.
+    it appears in a text; see `hide`.
 
     Raises:
         JournalError: the file cannot be created or opened, belongs to something else, or is newer than this version.
@@ -143,9 +147,10 @@ class Journal:
         self.close()
 
     def hide(self, secrets: Collection[str]) -> None:
-        """Store these as "[redacted]" too, from now on."""
+        """Store these as "[redacted]" too, from now on; those of fewer than 8 characters are not hidden."""
+        hidden = {secret for secret in secrets if len(secret) >= _SECRET_CHARACTERS}
         # The longest first: a secret that contains another one must not leave its rest behind.
-        self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
+        self._secrets = sorted({*self._secrets, *hidden}, key=len, reverse=True)
 
     def record(self, run: str, stamped: Stamped) -> None:
         """Queue an event for the record of `run`; never waits for the disk. Deltas are dropped: the full texts follow.
@@ -255,8 +260,7 @@ class Journal:
         return value
 
     def _row(self, run: str, stamped: Stamped) -> _Row:
-        body = encode(stamped)
-        body = {name: self._redact(value) for name, value in body.items()}
+        body = self._redacted(encode(stamped))
         started_at = datetime.now(UTC) - timedelta(seconds=stamped.at_s)
         return {
             "question": "",
@@ -279,9 +283,10 @@ class Journal:
             return value
         if isinstance(value, list):
             return [self._redact(item) for item in value]
-        if isinstance(value, dict):
-            return {name: self._redact(item) for name, item in value.items()}
-        return value
+        return self._redacted(value) if isinstance(value, dict) else value
+
+    def _redacted(self, fields: dict[str, JSON]) -> dict[str, JSON]:
+        return {name: value if name in _NEVER_SECRET else self._redact(value) for name, value in fields.items()}
 
     def _wake_writer(self) -> None:
         """Let the writer try (again); the lock is held."""
