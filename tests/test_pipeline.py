@@ -75,6 +75,13 @@ async def test_a_plan_of_ones_own_is_followed(tmp_path: Path) -> None:
     assert answer.text == "Ada. [1]\n1815. [2]"
 
 
+async def test_a_step_of_a_plan_may_be_as_long_as_a_question(tmp_path: Path) -> None:
+    async with team_of(tmp_path) as team:
+        assert (await team.ask("?", plan=parse_plan(f"1. {'x' * 16_000}"))).gaps == ()
+        with pytest.raises(PlanError, match="step 2 of the plan has 16,001 characters; this team takes 16,000 at most"):
+            await team.ask("?", plan=parse_plan(f"1. a\n2. {'x' * 16_001}"))
+
+
 async def test_whoever_stops_reading_cancels(tmp_path: Path) -> None:
     fake = FakeExpert(hang=True)
     async with team_of(tmp_path, one=fake) as team:

@@ -197,7 +197,9 @@ class LimitsConfig(_Section):
     """Bounds of a run."""
 
     deadline_s: float = Field(300.0, gt=0, description="Longest run; then the answer is given with gaps.")
-    question_characters: int = Field(16_000, ge=1, le=1_000_000, description="Longest question.")
+    question_characters: int = Field(
+        16_000, ge=1, le=1_000_000, description="Longest question, and longest step of a plan of one's own."
+    )
     runs: int = Field(1_000, ge=1, le=100_000, description="Open runs beyond which a question is refused.")
 
 

@@ -195,13 +195,15 @@ class Team:
         get fair shares of the team; a larger `priority` goes before everything of a smaller one.
 
         Raises:
-            PlanError: the question is empty, or too long with the instructions.
+            PlanError: the question is empty, or too long with the instructions, or a step of the plan is.
             RoutingError: the team has no such expert.
             QueueFullError: as many runs are open as the team allows.
         """
         run_id, usage = _new_run_id(), Usage()
         limits = self.file.config.limits
         question = _checked(question, limits.question_characters)
+        if plan is not None:
+            _check_steps(plan, limits.question_characters)
         route = _routing(self.router) if expert is None else _always(self._only(expert))
         if expert is not None:
             told = "\n\n".join(filter(None, [instructions.strip(), question]))
@@ -417,6 +419,12 @@ def _checked(question: str, limit: int) -> str:
     if "\0" in question:
         raise PlanError("the question holds binary data; give text")
     return question
+
+
+def _check_steps(plan: Plan, limit: int) -> None:
+    for step in plan.steps:
+        if (size := len(step.display)) > limit:
+            raise PlanError(f"step {step.id} of the plan has {size:,} characters; this team takes {limit:,} at most")
 
 
 def _check_reload(old: TeamConfig, new: TeamConfig, models: Mapping[str, ModelConfig]) -> None:

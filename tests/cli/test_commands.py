@@ -102,6 +102,16 @@ def test_a_plan_that_was_shown_can_be_given_back(invoke: Invoke, serve: Serve) -
     assert len(added) == 2
 
 
+@pytest.mark.parametrize("question", ["Who wrote this?\n\n  1. 'Call me\tIshmael.'\n", "Why? " * 3_200])
+def test_a_plan_of_a_long_question_or_one_of_several_lines_can_be_given_back(
+    invoke: Invoke, serve: Serve, question: str
+) -> None:
+    with serve(bad.good("fine"), extra="planner: {kind: model, model: m}\n"):
+        Path("plan.txt").write_text(invoke("plan", question).stdout)
+        answered = invoke("ask", "Who?", "--plan", "plan.txt", "-q")
+    assert (answered.exit_code, answered.stdout, answered.stderr) == (0, "fine\n", "")
+
+
 def test_an_empty_question_has_no_plan(invoke: Invoke, serve: Serve) -> None:
     with serve(bad.good("never")):
         result = invoke("plan", " ")

@@ -133,8 +133,12 @@ def test_a_line_that_never_ends_is_refused_before_it_ends() -> None:
 
 
 def test_the_longest_line_is_read() -> None:
-    text = "1. " + "x" * (MAX_LINE_CHARACTERS - 3)
-    assert len(parse_plan(text)[1].text) == MAX_LINE_CHARACTERS - 3
+    (step,) = PlanReader().feed("1. " + "x" * (MAX_LINE_CHARACTERS - 3) + "\n")
+    assert len(step.text) == MAX_LINE_CHARACTERS - 3
+
+
+def test_a_whole_plan_may_have_lines_of_any_length() -> None:
+    assert len(parse_plan("1. " + "x" * 10 * MAX_LINE_CHARACTERS)[1].text) == 10 * MAX_LINE_CHARACTERS
 
 
 WORDS = st.text(alphabet=st.characters(exclude_characters="#[]\n\\()", exclude_categories=["Z", "C"]), min_size=1)
@@ -156,6 +160,12 @@ def test_what_is_written_is_read_back(data: st.DataObject) -> None:
     text = "\n".join(map(format_step, written))
     assert list(parse_plan(text).steps) == written
     assert format_plan(parse_plan(text)) == text
+
+
+def test_a_question_of_several_lines_is_written_as_one() -> None:
+    step = SubQuery.literal(1, "\n[1] Who wrote Emma,\r\n#2\twho wrote\u2028Ulysses?\n2. Me ")
+    assert format_step(step) == r"1. [ ] [1] Who wrote Emma, \#2 who wrote Ulysses? 2. Me"
+    assert format_plan(parse_plan(format_step(step))) == format_step(step)
 
 
 def test_a_question_in_brackets_is_no_field() -> None:

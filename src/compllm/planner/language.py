@@ -29,11 +29,18 @@ class PlanReader:
     """Reads a plan piece by piece and gives each step as soon as its line has ended.
 
     The pieces may be cut anywhere. `steps` are those that stand already; reading goes on behind them. After an error
-    the reader takes nothing more.
+    the reader takes nothing more. A line may be as long as `line_characters`, if that is given.
     """
 
-    def __init__(self, *, max_steps: int = MAX_STEPS, steps: Iterable[SubQuery] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        max_steps: int = MAX_STEPS,
+        steps: Iterable[SubQuery] = (),
+        line_characters: int | None = MAX_LINE_CHARACTERS,
+    ) -> None:
         self.max_steps = max_steps
+        self._line_characters = line_characters
         self._buffer = ""
         self._steps = list(steps)
         self._line = len(self._steps)
@@ -103,8 +110,8 @@ class PlanReader:
 
     def _check_length(self, text: str, line: int) -> None:
         """Refuse a long line while it is still being written: whatever writes it may never end it."""
-        if len(text) > MAX_LINE_CHARACTERS:
-            raise PlanParseError(f"longer than {MAX_LINE_CHARACTERS} characters", line=line, text=text[:200])
+        if self._line_characters is not None and len(text) > self._line_characters:
+            raise PlanParseError(f"longer than {self._line_characters} characters", line=line, text=text[:200])
 
     def _error(self, message: str, text: str) -> PlanParseError:
         return PlanParseError(message, line=self._line, text=text[:200])
@@ -118,22 +125,23 @@ def _split_after(text: str) -> tuple[str, frozenset[int]]:
 
 
 def parse_plan(text: str, *, max_steps: int = MAX_STEPS) -> Plan:
-    """Read a whole plan.
+    """Read a whole plan; its lines may be of any length, for a team has a limit of its own.
 
     Raises:
         PlanParseError: a line breaks the plan language.
     """
-    reader = PlanReader(max_steps=max_steps)
+    reader = PlanReader(max_steps=max_steps, line_characters=None)
     reader.feed(text)
     reader.close()
     return Plan(reader.steps)
 
 
 def format_step(step: SubQuery) -> str:
-    """Write a step as a line of the plan language; `parse_plan` reads the same step back."""
-    tag = f"[{step.tag or ' '}] " if step.tag or step.text.startswith("[") else ""
+    """Write a step as a line of the plan language; `parse_plan` reads it back, its white space as single blanks."""
+    text = " ".join(step.text.split())
+    tag = f"[{step.tag or ' '}] " if step.tag or text.startswith("[") else ""
     after = f" (after {', '.join(f'#{n}' for n in sorted(step.after))})" if step.after else ""
-    return f"{step.id}. {tag}{step.text}{after}"
+    return f"{step.id}. {tag}{text}{after}"
 
 
 def format_plan(plan: Plan) -> str:
