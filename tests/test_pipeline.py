@@ -75,6 +75,13 @@ async def test_a_plan_of_ones_own_is_followed(tmp_path: Path) -> None:
     assert answer.text == "Ada. [1]\n1815. [2]"
 
 
+@pytest.mark.parametrize(("max_steps", "steps"), [(2, 2), (1, 1)])
+async def test_a_team_that_plans_by_rules_keeps_to_its_longest_plan(tmp_path: Path, max_steps: int, steps: int) -> None:
+    async with team_of(tmp_path, f"{CLINIC}planner: {{max_steps: {max_steps}}}\n") as team:
+        plan, _, _ = await team.plan("What is the heart pulse, and what is insulin of glands?")
+    assert len(plan) == steps
+
+
 async def test_a_step_of_a_plan_may_be_as_long_as_a_question(tmp_path: Path) -> None:
     async with team_of(tmp_path) as team:
         assert (await team.ask("?", plan=parse_plan(f"1. {'x' * 16_000}"))).gaps == ()

@@ -177,7 +177,7 @@ class PlannerConfig(_Section):
     )
     model: Name | None = Field(None, description="For kind `model`: one of `models`.")
     adapter: Name | None = Field(None, description="One of the model's adapters, trained to plan.")
-    max_steps: int = Field(12, ge=1, le=32, description="Longest plan.")
+    max_steps: int = Field(12, ge=1, le=32, description="Longest plan; a question of more parts is kept whole.")
 
 
 class AggregatorConfig(_Section):

@@ -366,7 +366,7 @@ class Team:
         """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""
         config: PlannerConfig = self.file.config.planner
         if config.kind == "rules" or config.model is None:
-            return RulePlanner()
+            return RulePlanner(config.max_steps)
         return ModelPlanner(
             config.model,
             partial(self.lease, config.model, "planner", run_id, usage),

@@ -149,6 +149,13 @@ def test_more_questions_than_a_plan_may_have_steps_stay_whole() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("max_steps", "steps"), [(3, 3), (2, 1)])
+async def test_the_rules_keep_to_the_longest_plan(max_steps: int, steps: int) -> None:
+    question = "What is DNA? Who wrote Hamlet? Where is Rome?"
+    assert len([piece async for piece in RulePlanner(max_steps).plan(question)]) == steps
+
+
+@pytest.mark.anyio
 async def test_the_steps_are_numbered_and_a_number_sign_is_no_reference() -> None:
     pieces: list[PlanPiece] = [piece async for piece in RulePlanner().plan("What is step #1 and what is C#2?")]
     assert [(getattr(p, "id", 0), getattr(p, "display", ""), getattr(p, "parents", None)) for p in pieces] == [

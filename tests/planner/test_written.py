@@ -211,6 +211,15 @@ async def test_questions_side_by_side_are_not_kept_whole(question: str, steps: l
     assert len(notes) == (len(steps) > 1)
 
 
+@pytest.mark.parametrize("written", ["1. What is DNA? Who wrote Hamlet? Where is Rome?\n", "hm\n"])
+@pytest.mark.parametrize(("max_steps", "expected"), [(3, 3), (2, 1)])
+async def test_rules_that_stand_in_for_the_model_keep_to_the_longest_plan(
+    written: str, max_steps: int, expected: int
+) -> None:
+    steps, _ = await plan(WrittenPlans(written), "What is DNA? Who wrote Hamlet? Where is Rome?", max_steps)
+    assert len(steps) == expected
+
+
 async def test_questions_side_by_side_in_a_step_become_steps_of_their_own() -> None:
     written = "1. [a] Who was born in Rome? What is DNA?\n2. [b] When did #1 live? Why did #1 die?\n"
     steps, notes = await plan(WrittenPlans(written), "Well?", adapter="planner")

@@ -70,13 +70,16 @@ _ASIDE = re.compile(r"[?!]\s+\S|\.\s+(?:I|My|We|Our|You|Please|Answer|Use|Keep|B
 
 
 class RulePlanner:
-    """Splits coordinated questions by rules."""
+    """Splits coordinated questions by rules into `max_steps` at most."""
 
     name = "rules (no model)"
 
+    def __init__(self, max_steps: int = MAX_STEPS) -> None:
+        self._max_steps = max_steps
+
     async def plan(self, question: str) -> AsyncGenerator[PlanPiece, None]:
         """Yield one step for each coordinated part, or the question as the only step."""
-        for number, part in enumerate(split_question(question), start=1):
+        for number, part in enumerate(split_question(question, self._max_steps), start=1):
             yield SubQuery.literal(number, part)
 
 
@@ -86,15 +89,16 @@ def without_announcement(question: str) -> str:
     return rest if rest.count("?") > 1 and _SAYS_SO.match(question[:200]) else question
 
 
-def split_question(question: str) -> list[str]:
+def split_question(question: str, max_parts: int = MAX_STEPS) -> list[str]:
     """Return the coordinated parts of a question, each a question of its own, or the question alone.
 
     A split is taken back when a later part points at an earlier one ("... and when did he die?") or something is said
-    beside the questions ("... I am diabetic."), because the parts could not be answered apart.
+    beside the questions ("... I am diabetic."), because the parts could not be answered apart. So is one into more
+    than `max_parts`.
     """
     asked = _after_announcement(question.strip())
     parts = [_tidy(part) for part in _split_list(asked) or _split_sentences(" ".join(asked.split()))]
-    if not 2 <= len(parts) <= MAX_STEPS or _belong_together(parts):
+    if not 2 <= len(parts) <= max_parts or _belong_together(parts):
         return [" ".join(question.split())]
     return parts
 

@@ -90,7 +90,7 @@ class ModelPlanner:
             except ExpertError as error:
                 yield Note(f"the planner failed: {error}")
                 break
-        for piece in _without_model(question, steps):
+        for piece in _without_model(question, steps, self._max_steps):
             yield piece
 
     async def _sensible(
@@ -111,7 +111,7 @@ class ModelPlanner:
                         yield closing
                     break
                 if _bare(step.display) == _bare(question):
-                    for piece in _kept_whole(question, step, steps):
+                    for piece in _kept_whole(question, step, steps, self._max_steps):
                         yield piece
                     return
                 parts = _side_by_side(step)
@@ -169,9 +169,9 @@ def _bare(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(" ?.!")
 
 
-def _kept_whole(question: str, step: SubQuery, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
+def _kept_whole(question: str, step: SubQuery, steps: Sequence[SubQuery], max_steps: int) -> Iterator[PlanPiece]:
     """Yield the step that is the whole question, or its parts if several questions stand side by side in it."""
-    parts = split_question(question) if question.count("?") > 1 and not steps else []
+    parts = split_question(question, max_steps) if question.count("?") > 1 and not steps else []
     if len(parts) > 1:
         yield Note("the model kept several questions whole; the rules split them")
         yield from (SubQuery.literal(number, part) for number, part in enumerate(parts, start=1))
@@ -192,9 +192,9 @@ def _closed(question: str, steps: Sequence[SubQuery]) -> list[SubQuery]:
     return [whole_question(question, {step.id for step in steps} - used)]
 
 
-def _without_model(question: str, steps: Sequence[SubQuery]) -> Iterator[PlanPiece]:
+def _without_model(question: str, steps: Sequence[SubQuery], max_steps: int) -> Iterator[PlanPiece]:
     """Yield what is planned when the model cannot, and the note that says so."""
-    parts = split_question(question)
+    parts = split_question(question, max_steps)
     if steps or len(parts) == 1:
         yield Note("the question was kept whole")
         yield whole_question(question, [step.id for step in steps])
