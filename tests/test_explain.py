@@ -301,6 +301,16 @@ def test_a_run_that_goes_on_is_told_so_far() -> None:
     assert waited(story, 4) == [("parents", "#2, #3", 0.4, 1.1)]
 
 
+def test_a_run_that_nobody_works_on_any_more_is_interrupted() -> None:
+    story = explain(diamond()[:11], interrupted=True)
+    assert (story.status, story.elapsed_s) == ("interrupted", 1.1)
+    assert [each.state for each in story.nodes] == ["completed", "cancelled", "cancelled", "cancelled"]
+    text = render_text(story)
+    assert "interrupted after 1.10 s, 4 steps" in text
+    assert "running for" not in text
+    assert explain(diamond(), interrupted=True) == explain(diamond())
+
+
 def test_a_plan_that_failed_has_no_nodes() -> None:
     story = explain(at(START, (2.0, RunFailed(R, "no plan"))))
     assert (story.status, story.reason, story.phases.planning_s, story.nodes) == ("failed", "no plan", 2.0, ())

@@ -1,12 +1,16 @@
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from compllm.cli.init import make_team, write_team
-from compllm.config import load_team
+from compllm.config import load_settings, load_team
+from compllm.core.events import RunStarted, Stamped
 from compllm.errors import ConfigError
 from compllm.experts.discovery import FoundEndpoint, Kind
+from compllm.journal import Journal
 from tests.cli.conftest import Invoke, Serve
 from tests.experts import misbehaving as bad
 
@@ -37,6 +41,18 @@ def test_runs_are_listed_found_and_explained_by_the_beginning_of_their_id(invoke
     both = invoke("runs", "show", rows[0]["id"][:3])
     assert both.exit_code == 1
     assert "is ambiguous" in both.stderr
+
+
+def test_a_run_whose_process_is_gone_is_shown_as_it_is_listed(invoke: Invoke) -> None:
+    path = load_settings().journal_path
+    with Journal(path) as journal:
+        journal.record("r1", Stamped(0.0, RunStarted("r1", "Why?", "team", "rules")))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE runs SET pid_started_s = 0")
+    assert "interrupted" in invoke("runs", "list").stdout
+    shown = invoke("runs", "show", "r").stdout
+    assert "r1: interrupted after 0.00 s" in shown
+    assert "running for" not in shown
 
 
 def test_an_unknown_run_is_said(invoke: Invoke) -> None:

@@ -52,9 +52,10 @@ def show(
     from compllm.journal import Journal
 
     with reported_errors(), Journal(load_settings().journal_path) as journal:
-        events = journal.events(run)
+        row = journal.run(run)
+        events = journal.events(row.id)
         if as_json:
             for stamped in events:
                 typer.echo(json.dumps(encode(stamped), ensure_ascii=False))
         else:
-            typer.echo(render_text(explain(events)))
+            typer.echo(render_text(explain(events, interrupted=row.status == "interrupted")))

@@ -53,13 +53,16 @@ _NOTICEABLE_S = 0.001
 _E = TypeVar("_E")
 
 
-def explain(events: Iterable[Stamped]) -> Explanation:
+def explain(events: Iterable[Stamped], *, interrupted: bool = False) -> Explanation:
     """Fold the events of one run into its story, however little of the run there is so far.
 
-    Events of other runs are left out; events of models count for the run whose stream they are in. O(nodes * events).
+    `interrupted` says that nobody works on it any more, should it have no end. Events of other runs are left out;
+    events of models count for the run whose stream they are in. O(nodes * events).
     """
     stream = _own(list(events))
     status, reason, end_s = _ending(stream)
+    if interrupted and status == "running":
+        status = "interrupted"
     loads, departures = _loads(stream), _departures(stream)
     nodes = _nodes(stream, loads, end_s, over=status != "running")
     together = _together(nodes, end_s)

@@ -9,7 +9,7 @@ from compllm.core.answers import SubAnswer
 from compllm.core.routing import Assignment
 
 NodeState = Literal["completed", "failed", "skipped", "cancelled", "waiting", "running"]
-Status = Literal["running", "answered", "gaps", "failed", "cancelled"]
+Status = Literal["running", "answered", "gaps", "failed", "cancelled", "interrupted"]
 Because = Literal["start", "parents", "slot"]
 Span: TypeAlias = tuple[float, float]
 

@@ -200,6 +200,7 @@ def _headline(explanation: Explanation) -> str:
         "gaps": f"answered with gaps in {_s(explanation.elapsed_s)}",
         "failed": f"failed after {_s(explanation.elapsed_s)}",
         "cancelled": f"cancelled after {_s(explanation.elapsed_s)}",
+        "interrupted": f"interrupted after {_s(explanation.elapsed_s)}",
     }[explanation.status]
     why = f" ({explanation.reason})" if explanation.reason else ""
     steps = f"{len(explanation.nodes)} step" + ("" if len(explanation.nodes) == 1 else "s")
