@@ -2,7 +2,7 @@
 
 import itertools
 import unicodedata
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import pytest
 from hypothesis import given, settings
@@ -404,6 +404,13 @@ def test_no_order_of_events_is_too_strange(events: list[Stamped]) -> None:
     assert all(wait.ended_s >= wait.started_s for each in story.nodes for wait in each.waits)
     assert len(story.critical_path) <= len(story.nodes)
     render_summary(story, 60)
+
+
+def test_whom_the_gate_refuses_is_not_said_to_be_below_the_threshold() -> None:
+    refused = replace(given_to("geo"), score=0.99, passed=False, reason="foreign to every expert: gate 0.20 of 0.50")
+    text = render_text(explain(at(START, (0.1, NodeAdded(R, 1, "Why?", (), refused)))))
+    assert "geo 0.99 by question, runner-up other 0.71, margin 0.11, not trusted)" in " ".join(text.split())
+    assert "threshold" not in text
 
 
 def test_the_text_says_who_why_what_and_when() -> None:

@@ -99,6 +99,14 @@ def test_gate_refuses_a_clear_winner_among_foreign_experts() -> None:
     assert "gate" in ranking.finding
 
 
+@pytest.mark.parametrize("tag", [None, by_tag({"a": 0.5, "b": 0.2})])
+def test_where_the_gate_refuses_a_lower_threshold_is_not_advised(tag: Ranking | None) -> None:
+    question = by_question({"a": 0.15, "b": -0.2}, gate=ABSOLUTE)
+    with pytest.raises(NoEligibleExpertError, match=r"Name a fallback .*, fit the gate with") as refused:
+        assign(team("a", "b"), settle(tag, question))
+    assert "lower the threshold" not in str(refused.value)
+
+
 def test_a_lone_expert_is_decided_by_the_gate() -> None:
     assert by_question({"a": 0.3}, gate=ABSOLUTE).eligible == ("a",)
     refused = by_question({"a": 0.1}, gate=ABSOLUTE)

@@ -45,7 +45,7 @@ class Assignment:
     """Which expert answers and why; `candidates` is the failover order, the chosen one first.
 
     `scores` holds every expert's score in the mode that decided, best first; `score` is the chosen expert's,
-    `margin` its distance to the runner-up, `passed` whether the threshold was reached (else the fallback answers).
+    `margin` its distance to the runner-up, `passed` whether an expert is trusted (else the fallback answers).
     """
 
     candidates: tuple[Candidate, ...]
@@ -165,12 +165,14 @@ class Ranking:
     """Every expert's score in one mode, best first.
 
     `eligible` are the names that passed, in the order in which they are to be tried; `finding` says it in words.
+    `foreign` tells that the gate let nobody pass, whatever the scores.
     """
 
     mode: Literal["tag", "question", "documents"]
     scores: tuple[tuple[str, float], ...]
     eligible: tuple[str, ...]
     finding: str
+    foreign: bool = False
 
 
 def rank_by_similarity(
@@ -217,7 +219,7 @@ def rank_by_question(
         finding = (
             f"the question looks foreign to every expert: gate {confidence:.2f} of {gate.threshold:.2f}; {figures}"
         )
-        return Ranking("question", ordered, (), finding)
+        return Ranking("question", ordered, (), finding, foreign=True)
     finding = f"the question fits {figures}, gate {confidence:.2f} of {gate.threshold:.2f}"
     return Ranking("question", ordered, eligible, finding)
 
@@ -264,7 +266,7 @@ def settle(
         return _settle_tie(tag, question, tie_margin)
     if question.eligible:
         return _settle_tie(question, tag, tie_margin)
-    return Ranking("question", question.scores, (), f"{tag.finding}; {question.finding}")
+    return replace(question, finding=f"{tag.finding}; {question.finding}")
 
 
 def assign(team: Team, ranking: Ranking) -> Assignment:
@@ -346,7 +348,8 @@ def _fallback_chain(profiles: Mapping[str, ExpertProfile], name: str | None) -> 
 
 def _how_to_mend(ranking: Ranking) -> str:
     best = ", ".join(f"{name} {score:.2f}" for name, score in ranking.scores[:_SHOWN]) or "none"
+    scores = "fit the gate with `compllm route --calibrate FILE`" if ranking.foreign else "lower the threshold"
     return (
-        f"no expert may answer: {ranking.finding}. Best scores: {best}. Name a fallback expert in the team, lower the "
-        "threshold, or give the experts clearer descriptions and more example questions."
+        f"no expert may answer: {ranking.finding}. Best scores: {best}. Name a fallback expert in the team, {scores}, "
+        "or give the experts clearer descriptions and more example questions."
     )

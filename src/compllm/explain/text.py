@@ -245,7 +245,7 @@ def _why(node: NodeStory) -> str:
         f"{chosen} {assignment.score:.2f} by {assignment.mode}",
         runner_up,
         f"margin {assignment.margin:.2f}" if runner_up else "",
-        "" if assignment.passed else "below the threshold",
+        "" if assignment.passed else "not trusted",
     ]
     known = ", ".join(fact for fact in facts if fact)
     return f"{assignment.reason} ({known})" if assignment.reason else known
