@@ -1,5 +1,6 @@
 import copy
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,35 @@ def test_the_team_of_the_folder_goes_before_the_starter(tmp_path: Path, monkeypa
     assert find_team(None) == Path("compllm.yaml")
     assert find_team(tmp_path) == tmp_path / "compllm.yaml"
     assert find_team(Path("other.yaml")) == Path("other.yaml")
+
+
+def test_a_team_file_here_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("compllm.yaml").symlink_to("gone.yaml")
+    with pytest.raises(ConfigError, match=r"compllm\.yaml: a link to a file that is not there"):
+        load_team()
+    Path("compllm.yaml").unlink()
+    Path("compllm.yaml").mkdir()
+    with pytest.raises(ConfigError, match=r"compllm\.yaml: cannot be read: Is a directory"):
+        load_team()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may enter every folder")
+def test_a_team_file_in_a_folder_that_may_not_be_entered_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    monkeypatch.chdir(locked)
+    locked.chmod(0)
+    try:
+        for path in (locked / "team", None):
+            with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+                load_team(path)
+    finally:
+        locked.chmod(0o700)
 
 
 def test_the_starter_team_is_right() -> None:

@@ -343,11 +343,27 @@ def adapters_path() -> Path:
 
 
 def find_team(path: Path | None) -> Path:
-    """Return the team file to use: the one named, else `compllm.yaml` here, else the starter team."""
+    """Return the team file to use: the one named, else `compllm.yaml` here, else the starter team.
+
+    Whatever has the name `compllm.yaml` here is meant; what keeps it from being read is said when it is read.
+    """
     if path is not None:
-        return path / TEAM_FILE if path.is_dir() else path
+        return path / TEAM_FILE if _is_folder(path) else path
     here = Path(TEAM_FILE)
-    return here if here.is_file() else starter_path()
+    try:
+        here.lstat()
+    except FileNotFoundError:
+        return starter_path()
+    except OSError:
+        return here
+    return here
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def load_team(path: Path | None = None) -> TeamFile:

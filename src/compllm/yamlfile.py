@@ -105,6 +105,8 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ConfigError(f"{path}: a link to a file that is not there; correct or remove it") from None
         raise ConfigError(
             f"{path}: no such file; `compllm init` writes one, and without one the starter team answers"
         ) from None

@@ -164,6 +164,7 @@ def test_a_team_that_is_not_usable_is_refused_by_every_command(
         ("none.yaml", "none.yaml: no such file"),
         (".", "compllm.yaml: no such file"),
         ("/dev/zero", "/dev/zero: larger than"),
+        ("x" * 300, "cannot be read: File name too long"),
     ]:
         result = invoke(*command, "--team", team)
         assert (result.exit_code, result.stdout) == (2, "")

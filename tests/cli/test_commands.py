@@ -223,6 +223,12 @@ def test_a_file_that_is_there_is_not_overwritten_unless_forced(folder: Path) -> 
         write_team(folder / "none" / "compllm.yaml", {})
 
 
+def test_a_place_that_no_file_can_have_is_said(invoke: Invoke) -> None:
+    result = invoke("init", "x" * 300)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "cannot be written: File name too long" in result.stderr
+
+
 def test_names_of_models_become_names_of_the_team_file() -> None:
     names = ["a/b", "a-b", "_a", "模型", "x" * 99]
     team = make_team([FoundEndpoint("http://127.0.0.1:1/v1", "ollama", tuple(names))])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,12 +32,13 @@ def init(
     from compllm.config import TEAM_FILE, team_schema
     from compllm.experts.discovery import PORTS
 
-    if schema:
-        typer.echo(json.dumps(team_schema(), indent=2))
-        return
-    target = path or Path(TEAM_FILE)
-    target = target / TEAM_FILE if target.is_dir() else target
     with reported_errors():
+        if schema:
+            typer.echo(json.dumps(team_schema(), indent=2))
+            return
+        target = path or Path(TEAM_FILE)
+        with _writing(target):
+            target = target / TEAM_FILE if target.is_dir() else target
         write_team(target, PORTS, force=force)
         typer.echo(f"written: {target}")
 
@@ -53,16 +55,23 @@ def write_team(path: Path, ports: Mapping[int, Kind], *, force: bool = False) ->
     from compllm.experts.discovery import discover
     from compllm.explain import clean
 
-    if path.exists() and not force:
-        raise ConfigError(f"{path}: this file is there already; give another name, or --force to overwrite it")
+    with _writing(path):
+        if path.exists() and not force:
+            raise ConfigError(f"{path}: this file is there already; give another name, or --force to overwrite it")
     found = anyio.run(discover, ports)
     for endpoint in found:
         state = endpoint.problem or f"{len(endpoint.models)} model(s): {', '.join(endpoint.models)}"
         typer.echo(clean(f"{endpoint.kind} at {endpoint.base_url}: {state}"), err=True)
     if not any(endpoint.problem is None for endpoint in found):
         typer.echo("no usable model server found on this machine; the bundled model is used", err=True)
-    try:
+    with _writing(path):
         path.write_text(_HEAD + yaml.safe_dump(make_team(found), sort_keys=False, width=110), encoding="utf-8")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from None
 
