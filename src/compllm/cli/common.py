@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
+from compllm.cli.streams import drop_output
 from compllm.errors import CompLLMError, ConfigError, ModelTooLargeError, PlanError, RunError
 
 P = ParamSpec("P")
@@ -41,10 +40,12 @@ def reported_errors() -> Iterator[None]:
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
         _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does; what is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        drop_output()
+        if isinstance(error, BrokenPipeError):  # the reader of our output has left, as `head` does
+            raise typer.Exit(FAILED) from None
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", FAILED)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from compllm.cli.common import readable
+from compllm.cli.common import readable, reported_errors
 
 app = typer.Typer(help="API keys for `compllm serve`.", no_args_is_help=True)
 
@@ -29,7 +29,8 @@ def new(name: Annotated[str, typer.Argument(callback=readable, help="Whose key i
         entry = KeyConfig(name=name, hash=hash_of(key))
     except ValidationError:
         raise typer.BadParameter("a name is letters, digits, `_`, `-` and `.`, 64 at most") from None
-    typer.echo(
-        f"{key}\n\nThis is the key; keep it, it is written nowhere. The team file gets:\n\n"
-        f'server:\n  keys:\n    - name: "{entry.name}"\n      hash: "{entry.hash}"'
-    )
+    with reported_errors():
+        typer.echo(
+            f"{key}\n\nThis is the key; keep it, it is written nowhere. The team file gets:\n\n"
+            f'server:\n  keys:\n    - name: "{entry.name}"\n      hash: "{entry.hash}"'
+        )

@@ -11,6 +11,8 @@ import typer
 
 from compllm._version import __version__
 from compllm.cli import ask, bench, experts, init, keys, mcp, plan, route, runs, serve, simulate
+from compllm.cli.common import reported_errors
+from compllm.cli.streams import prepare_streams
 
 app = typer.Typer(
     name="compllm",
@@ -47,3 +49,6 @@ def main(
     ] = False,
 ) -> None:
     """A team of small language models that answers like a big one."""
+    del version  # its callback has shown it
+    with reported_errors():
+        prepare_streams()
