@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from compllm.assembly import share_cores
+from compllm.assembly import make_encoder, share_cores
+from compllm.config import load_team
 from compllm.core.ledger import Device
+from compllm.errors import ConfigError
 from compllm.experts.base import Backend
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
@@ -18,6 +20,19 @@ pytest.importorskip("xllamacpp")
 def backends(folder: Path, count: int) -> dict[str, Backend]:
     embedded = {f"m{n}": EmbeddedBackend(cache_dir=folder, threads=2) for n in range(count)}
     return {"fake": FakeExpert(), **embedded}
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:99999/v1", "http://me:key@host/v1"])
+def test_the_url_of_an_encoder_is_checked_as_that_of_a_model(tmp_path: Path, url: str) -> None:
+    (tmp_path / "compllm.yaml").write_text(
+        f"""
+models: {{m: {{backend: embedded}}}}
+experts: {{a: {{model: m}}}}
+router: {{encoder: {{base_url: "{url}", model: e}}}}
+"""
+    )
+    with pytest.raises(ConfigError, match="URL"):
+        make_encoder(load_team(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
