@@ -1,6 +1,8 @@
 import copy
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +237,30 @@ def test_settings_come_from_the_environment_or_the_user_s_own_folders() -> None:
     own = load_settings({"COMPLLM_CACHE_DIR": "", "COMPLLM_DATA_DIR": ""})
     assert own.cache_dir.is_absolute()
     assert own.data_dir.is_absolute()
+
+
+def test_a_home_is_written_as_shells_do() -> None:
+    settings = load_settings({"COMPLLM_CACHE_DIR": "~/c", "COMPLLM_DATA_DIR": "/d"})
+    assert settings.cache_dir == Path.home() / "c"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only the superuser may become nobody")
+def test_a_user_without_a_home_is_told_what_to_set() -> None:
+    script = """
+import os, sys
+from compllm.config import load_settings
+from compllm.errors import ConfigError
+for name in [name for name in os.environ if name == "HOME" or name.startswith("XDG_")]:
+    del os.environ[name]
+os.setuid(54_321)
+assert load_settings({"COMPLLM_CACHE_DIR": "/c", "COMPLLM_DATA_DIR": "/d"}).data_dir.name == "d"
+try:
+    load_settings({"COMPLLM_CACHE_DIR": "/c"})
+except ConfigError as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.startswith("this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR")
 
 
 def test_a_secret_is_read_from_its_variable_and_its_absence_said() -> None:

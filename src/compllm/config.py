@@ -290,10 +290,20 @@ class Settings:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read `COMPLLM_CACHE_DIR` and `COMPLLM_DATA_DIR`, else take the user's own directories."""
-    cache = environment.get("COMPLLM_CACHE_DIR") or platformdirs.user_cache_dir("compllm")
-    data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
-    return Settings(Path(cache), Path(data))
+    """Read `COMPLLM_CACHE_DIR` and `COMPLLM_DATA_DIR`, else take the user's own directories.
+
+    Raises:
+        ConfigError: a variable is not set, and the user has no home.
+    """
+    try:
+        cache = environment.get("COMPLLM_CACHE_DIR") or platformdirs.user_cache_dir("compllm")
+        data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
+        return Settings(Path(cache).expanduser(), Path(data).expanduser())
+    except RuntimeError:
+        raise ConfigError(
+            "this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR to folders for the journal and "
+            "for what can be made again"
+        ) from None
 
 
 def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:

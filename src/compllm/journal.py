@@ -131,8 +131,11 @@ class Journal:
         self._failure: Exception | None = None
         self._closed = False
         self._writer: threading.Thread | None = None
-        with self._reporting():
+        try:
             _create_private(path)
+        except OSError as error:
+            raise JournalError(f"journal {path}: {error}; COMPLLM_DATA_DIR may name a folder to keep it in") from error
+        with self._reporting():
             self._connection = self._connect()
             try:
                 _retrying(partial(_migrate, self._connection, path))
