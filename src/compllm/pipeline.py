@@ -201,9 +201,7 @@ class Team:
         """
         run_id, usage = _new_run_id(), Usage()
         limits = self.file.config.limits
-        question = _checked(question, limits.question_characters)
-        if plan is not None:
-            _check_steps(plan, limits.question_characters)
+        question = self.check(question, plan)
         route = _routing(self.router) if expert is None else _always(self._only(expert))
         if expert is not None:
             told = "\n\n".join(filter(None, [instructions.strip(), question]))
@@ -247,6 +245,17 @@ class Team:
                 raise RunError(f"no answer: {stamped.event.reason}", run=run.id)
         return answer
 
+    def check(self, question: str, plan: Plan | None = None) -> str:
+        """Return a question without the white space around it, if it may be asked, and by the plan if one is given.
+
+        Raises:
+            PlanError: the question, or a step of the plan, is empty, too long or no text.
+        """
+        limit = self.file.config.limits.question_characters
+        for step in plan.steps if plan is not None else ():
+            _checked(step.display, limit, f"step {step.id} of the plan")
+        return _checked(question, limit)
+
     async def plan(self, question: str) -> tuple[Plan, dict[int, Assignment], list[str]]:
         """Return the plan that a question would get, who would answer its steps, and notes; nothing runs.
 
@@ -256,7 +265,7 @@ class Team:
             PlanError: the question is empty or too long.
             RoutingError: a step cannot be given to an expert.
         """
-        question = _checked(question, self.file.config.limits.question_characters)
+        question = self.check(question)
         pieces = [piece async for piece in self.make_planner().plan(question)]
         plan = Plan(tuple(piece for piece in pieces if isinstance(piece, SubQuery)))
         route = partial(self.router.route_many, [s.display for s in plan.steps], [s.tag for s in plan.steps])
@@ -410,21 +419,15 @@ def _new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(6)}"
 
 
-def _checked(question: str, limit: int) -> str:
+def _checked(question: str, limit: int, name: str = "the question") -> str:
     question = question.strip()
     if not question:
-        raise PlanError("the question is empty; ask something")
+        raise PlanError(f"{name} is empty; ask something")
     if len(question) > limit:
-        raise PlanError(f"the question has {len(question):,} characters; this team takes {limit:,} at most")
+        raise PlanError(f"{name} has {len(question):,} characters; this team takes {limit:,} at most")
     if "\0" in question:
-        raise PlanError("the question holds binary data; give text")
+        raise PlanError(f"{name} holds binary data; give text")
     return question
-
-
-def _check_steps(plan: Plan, limit: int) -> None:
-    for step in plan.steps:
-        if (size := len(step.display)) > limit:
-            raise PlanError(f"step {step.id} of the plan has {size:,} characters; this team takes {limit:,} at most")
 
 
 def _check_reload(old: TeamConfig, new: TeamConfig, models: Mapping[str, ModelConfig]) -> None:

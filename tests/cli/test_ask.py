@@ -46,6 +46,15 @@ def test_several_questions_are_answered_one_after_another(invoke: Invoke, serve:
     assert sorted(row.question for row in recorded()) == ["First?", "Second?"]
 
 
+def test_no_question_is_asked_if_one_of_them_cannot_be(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("never")) as server:
+        result = invoke("ask", "-q", "First?", "x" * 20_000, "Third?")
+        assert server.seen == []
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the question has 20,000 characters" in result.stderr
+    assert recorded() == []
+
+
 def test_json_is_one_object_a_line_and_nothing_else(invoke: Invoke, serve: Serve) -> None:
     with serve(bad.good("grüße \x1b[31m\u2028")):
         result = invoke("ask", "--json", "Is it fine?")

@@ -44,6 +44,8 @@ async def ask(
     asked = questions or [_read_stdin()]
     given = _read_plan(plan) if plan is not None else None
     async with Team.load(team) as opened:
+        for question in asked:  # before any of them costs time
+            opened.check(question, given)
         codes = [await _answer(opened, question, given, as_json=as_json, quiet=quiet) for question in asked]
     raise typer.Exit(max(codes, key=lambda code: (code == FAILED, code)))
 
