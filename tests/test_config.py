@@ -107,6 +107,7 @@ def with_expert(line: str) -> str:
         (TEAM + "router: {fallback: z}\n", "11: router.fallback: 'z' is no expert of this team"),
         (with_embedded("devices: [gpu]"), "6: models.e.devices.0: 'gpu' is no device of this team; use one of cpu"),
         (with_embedded("file: x.gguf"), "x.gguf' is not there; create it or correct the path"),
+        (with_expert("documents: [.]"), "is a folder; name a file in it"),
         (with_embedded(f"file: {'x' * 300}.gguf"), "cannot be reached: File name too long; mend the path"),
         (with_embedded('file: "x\\0.gguf"'), "models.e.file: model file 'x\\x00.gguf' cannot be a path"),
         (with_embedded("file: ~nobody-lives-here/x.gguf"), "cannot be a path (Could not determine home directory"),

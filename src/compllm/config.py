@@ -497,12 +497,14 @@ def _exists(document: Document, team: TeamFile, key: tuple[Any, ...], path: Path
     except (ValueError, RuntimeError) as error:  # a null character; `~` of somebody who has no home here
         raise document.error(key, f"{what} {str(path)!r} cannot be a path ({error})", "correct the path") from None
     try:
-        is_there = found.is_file()
+        is_file, is_folder = found.is_file(), found.is_dir()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise document.error(
             key, f"{what} {str(found)!r} cannot be reached: {error.strerror}", "mend the path"
         ) from None
-    if not is_there:
+    if is_folder:
+        raise document.error(key, f"{what} {str(found)!r} is a folder", "name a file in it")
+    if not is_file:
         raise document.error(key, f"{what} {str(found)!r} is not there", "create it or correct the path")
 
 

@@ -142,6 +142,12 @@ def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, line: str) -> None:
         read_labelled(file, ["cats"])
 
 
+def test_a_byte_order_mark_before_the_rows_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "q", "expert": "cats"}\n', encoding="utf-8-sig")
+    assert read_labelled(file, ["cats"]) == [LabelledQuestion("q", "cats")]
+
+
 def test_empty_and_missing_files_of_rows_are_config_errors(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n")
     with pytest.raises(ConfigError, match="no rows"):

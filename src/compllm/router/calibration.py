@@ -143,7 +143,7 @@ def read_json_lines(path: Path) -> list[tuple[str, dict[str, object]]]:
         ConfigError: naming file and line: the file cannot be read or has no rows, or a line is no JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     rows = []
