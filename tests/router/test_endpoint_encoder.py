@@ -168,3 +168,13 @@ def test_a_server_that_does_not_answer_in_time_is_a_routing_error() -> None:
                 encode(url, ["a"], timeout_s=0.2)
         finally:
             released.set()
+
+
+def test_an_encoder_that_nobody_has_any_more_closes_its_connections() -> None:
+    with served(lambda body, headers: vectors([[1.0, 0.0]])) as url:
+        encoder = EndpointEncoder(url, "m")
+        encoder.encode(["a"])
+        client = encoder._client
+        assert not client.is_closed()
+        del encoder
+        assert client.is_closed()

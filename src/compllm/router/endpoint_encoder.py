@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class EndpointEncoder:
         # The client insists on a key; local servers ignore it.
         key = api_key or "none"
         self._client: OpenAI = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
+        weakref.finalize(self, self._client.close)  # many share an encoder, and none of them knows who is the last
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return L2-normalised float32 vectors of shape `(len(texts), d)`; `(0, 0)` for no texts.
@@ -47,7 +49,7 @@ class EndpointEncoder:
         return np.concatenate(batches)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, as happens by itself when nobody has the encoder any more."""
         self._client.close()
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
