@@ -86,6 +86,22 @@ def test_every_expert_is_asked_and_a_failure_does_not_hide_the_others(invoke: In
     assert set(asked) == {"Hello?"}
 
 
+def test_what_an_endpoint_or_a_team_file_says_cannot_steer_the_terminal(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.failing(400, "no \x1b[31m")):
+        team = Path("compllm.yaml").read_text().replace("An expert in tests who", '"An expert in \\e[31m tests who')
+        Path("compllm.yaml").write_text(team.replace("about tests", 'about tests"'))
+        outputs = [invoke("experts", "check").output, invoke("experts", "list").output]
+    assert all("␛[31m" in output for output in outputs)
+    assert "\x1b" not in "".join(outputs)
+
+
+def test_the_field_that_a_model_names_cannot_steer_the_terminal(invoke: Invoke, serve: Serve) -> None:
+    with serve(bad.good("1. [te\x1b[31mst] What?\n"), extra="planner: {kind: model, model: m}\n"):
+        result = invoke("plan", "Well?")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.output
+
+
 def test_experts_are_asked_what_their_examples_say_unless_told_otherwise(invoke: Invoke, serve: Serve) -> None:
     with serve(bad.good("here"), bad.good("here")) as server:
         expert = "  b: {model: m, description: Another, examples: ['Who knows?']}\nrouter:"

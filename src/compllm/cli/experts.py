@@ -17,6 +17,7 @@ app = typer.Typer(help="The experts of a team.", no_args_is_help=True)
 def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
     """List the team's experts, their models and what they are good at."""
     from compllm.config import load_team
+    from compllm.explain import clean
 
     with reported_errors():
         config = load_team(team).config
@@ -26,7 +27,7 @@ def list_experts(team: TeamOption = None, as_json: JsonOption = False) -> None:
             return
         for name, expert in config.experts.items():
             documents = f", {len(expert.documents)} document(s)" if expert.documents else ""
-            typer.echo(f"{name} (model {expert.model}{documents})\n    {expert.description}")
+            typer.echo(clean(f"{name} (model {expert.model}{documents})\n    {expert.description}"))
 
 
 _ANY_QUESTION = "What is the capital of France?"
@@ -47,6 +48,7 @@ async def check(
     as_json: JsonOption = False,
 ) -> None:
     """Have every expert answer once, which loads the models that experts use."""
+    from compllm.explain import clean
     from compllm.pipeline import Team
 
     code = ANSWERED
@@ -60,7 +62,7 @@ async def check(
             except RunError as error:
                 code = FAILED
                 report = {"expert": name, "ok": False, "reason": str(error)}
-            typer.echo(json.dumps(report, ensure_ascii=False) if as_json else _line(report))
+            typer.echo(json.dumps(report, ensure_ascii=False) if as_json else clean(_line(report)))
     raise typer.Exit(code)
 
 

@@ -39,7 +39,7 @@ async def plan(
         for step in made.steps:
             typer.echo(clean(format_step(step)))
             assignment = assignments[step.id]
-            typer.echo(f"   → {assignment.expert}: {assignment.reason}", err=True)
+            typer.echo(clean(f"   → {assignment.expert}: {assignment.reason}"), err=True)
 
 
 def _as_json(planner: str, made: Plan, assignments: dict[int, Assignment], notes: list[str]) -> dict[str, object]:
