@@ -172,7 +172,7 @@ def test_secrets_are_redacted_everywhere_they_appear(path: Path) -> None:
     assert all(b"sk-12345" not in file.read_bytes() for file in path.parent.iterdir())
 
 
-@pytest.mark.parametrize("secret", ["x", "ollama", "run_started", "question", "20261126"])
+@pytest.mark.parametrize("secret", ["e", "started", "run_started", "question", "20261126"])
 def test_a_secret_that_is_a_common_word_spoils_no_record(path: Path, secret: str) -> None:
     told = story("20261126-7f3a")
     with Journal(path, secrets=[secret]) as journal:
