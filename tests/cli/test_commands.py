@@ -96,10 +96,12 @@ def test_what_an_endpoint_or_a_team_file_says_cannot_steer_the_terminal(invoke: 
 
 
 def test_the_field_that_a_model_names_cannot_steer_the_terminal(invoke: Invoke, serve: Serve) -> None:
-    with serve(bad.good("1. [te\x1b[31mst] What?\n"), extra="planner: {kind: model, model: m}\n"):
+    written = json.dumps({"steps": [{"field": "te\x07st", "question": "What?", "after": []}]})
+    with serve(bad.good(written), extra="planner: {kind: model, model: m}\n"):
         result = invoke("plan", "Well?")
     assert result.exit_code == 0
-    assert "\x1b" not in result.output
+    assert 'the tag "te␇st"' in result.stderr
+    assert "\x07" not in result.output
 
 
 def test_experts_are_asked_what_their_examples_say_unless_told_otherwise(invoke: Invoke, serve: Serve) -> None:
