@@ -197,9 +197,7 @@ class LimitsConfig(_Section):
     """Bounds of a run."""
 
     deadline_s: float = Field(300.0, gt=0, description="Longest run; then the answer is given with gaps.")
-    question_characters: int = Field(
-        16_000, ge=1, le=1_000_000, description="Longest question, and longest step of a plan of one's own."
-    )
+    question_characters: int = Field(16_000, ge=1, le=1_000_000, description="Longest question, or step of a plan.")
     runs: int = Field(1_000, ge=1, le=100_000, description="Open runs beyond which a question is refused.")
 
 
@@ -300,10 +298,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
         return Settings(Path(cache).expanduser(), Path(data).expanduser())
     except RuntimeError:
-        raise ConfigError(
-            "this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR to folders for the journal and "
-            "for what can be made again"
-        ) from None
+        raise ConfigError("this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR") from None
 
 
 def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
@@ -358,7 +353,7 @@ def find_team(path: Path | None) -> Path:
     Whatever has the name `compllm.yaml` here is meant; what keeps it from being read is said when it is read.
     """
     if path is not None:
-        return path / TEAM_FILE if _is_folder(path) else path
+        return path / TEAM_FILE if os.path.isdir(path) else path  # noqa: PTH112 - a Path raises for a long name
     here = Path(TEAM_FILE)
     try:
         here.lstat()
@@ -367,13 +362,6 @@ def find_team(path: Path | None) -> Path:
     except OSError:
         return here
     return here
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that is too long, a folder that may not be entered
-        return False
 
 
 def load_team(path: Path | None = None) -> TeamFile:
