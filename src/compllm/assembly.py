@@ -19,7 +19,7 @@ from compllm.core.ledger import Device, Model
 from compllm.core.routing import ExpertProfile
 from compllm.experts.base import Backend
 from compllm.experts.embedded.backend import EmbeddedBackend
-from compllm.experts.endpoint import EndpointBackend, _checked_url
+from compllm.experts.endpoint import EndpointBackend, checked_url
 from compllm.experts.function import FunctionBackend, find_function
 from compllm.router.base import Encoder
 from compllm.router.calibration import Calibration
@@ -38,7 +38,7 @@ def make_encoder(file: TeamFile, cache_dir: Path) -> Encoder:
     if config is None:
         return OnnxEncoder(cache_dir=cache_dir)
     key = read_secret(config.api_key_env, "router.encoder")
-    return EndpointEncoder(_checked_url(config.base_url), config.model, api_key=key)
+    return EndpointEncoder(checked_url(config.base_url), config.model, api_key=key)
 
 
 def make_router(file: TeamFile, encoder: Encoder, read: Callable[[str], Mapping[str, float]] | None = None) -> Router:

@@ -93,6 +93,20 @@ def test_no_texts_ask_nobody() -> None:
     assert encode("http://127.0.0.1:9/v1", []).shape == (0, 0)
 
 
+def test_who_the_user_is_elsewhere_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, str]] = []
+
+    def noted(body: dict[str, object], headers: dict[str, str]) -> Reply:
+        seen.append(headers)
+        return lengths(body, headers)
+
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "mine")
+    with served(noted) as url:
+        encode(url, ["a"])
+    assert "mine" not in seen[0].values()
+
+
 def test_empty_texts_and_lone_surrogates_can_be_sent() -> None:
     with served(lengths) as url:
         assert encode(url, ["", "a\ud800b"]).shape == (2, 3)

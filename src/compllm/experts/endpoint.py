@@ -70,7 +70,7 @@ class EndpointBackend:
         dialect: Dialect = "openai",
         extra_body: Mapping[str, object] | None = None,
     ) -> None:
-        self.base_url = _checked_url(base_url)
+        self.base_url = checked_url(base_url)
         self.model = model
         self.dialect = dialect
         self.supports_grammar = dialect != "openai"
@@ -268,7 +268,7 @@ def _http_errors(name: str) -> tuple[type[Exception], ...]:
     return tuple(getattr(sys.modules[library], name) for library in ("httpx", "httpx2") if library in sys.modules)
 
 
-def _checked_url(base_url: str) -> str:
+def checked_url(base_url: str) -> str:
     """Return the URL without a slash or line end at its end; a key in it would be shown, so it is refused."""
     base_url = base_url.strip()
     try:

@@ -33,6 +33,8 @@ class EndpointEncoder:
         # The client insists on a key; local servers ignore it.
         key = api_key or "none"
         self._client: OpenAI = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
+        # None as an argument would mean what OPENAI_ORG_ID and OPENAI_PROJECT_ID hold.
+        self._client.organization = self._client.project = None
         weakref.finalize(self, self._client.close)  # many share an encoder, and none of them knows who is the last
 
     def encode(self, texts: Sequence[str]) -> Vectors:

@@ -105,8 +105,9 @@ class _Tools:
     async def explain(self, run: str) -> str:
         """Tell the story of a run: who answered what, why that expert, what waited for what, and what was read."""
         with _told():
-            events = await anyio.to_thread.run_sync(self._team.journal.events, run)
-        return render_text(explain(events))
+            row = await anyio.to_thread.run_sync(self._team.journal.run, run)
+            events = await anyio.to_thread.run_sync(self._team.journal.events, row.id)
+        return render_text(explain(events, interrupted=row.status == "interrupted"))
 
 
 @dataclass(slots=True)
