@@ -154,3 +154,19 @@ def test_a_replica_is_started_beside_another_for_all_that_waits_for_it() -> None
             bench.add(node, "b", run="b")
         bench.loaded("a")
         assert len(bench.loaded("b")) == started
+
+
+def test_a_long_backlog_takes_one_start_in_so_many_from_a_higher_priority() -> None:
+    bench = Bench(Model("far", slots=1), rules=Rules(max_overtakes=3))
+    open_run(bench, "batch")
+    for node in range(30):
+        bench.add(node, "far", run="batch")
+    running, served = ("batch", 0), []
+    for number in range(20):
+        open_run(bench, f"chat{number}", priority=1)
+        bench.add(1, "far", run=f"chat{number}")
+        (started,) = bench.done(running[1], run=running[0])
+        assert isinstance(started, ev.RunNode)
+        running = (started.run, started.node)
+        served.append(started.run[:4])
+    assert served == ["chat", "chat", "chat", "batc"] * 5

@@ -375,19 +375,24 @@ class Books:
         return active or bool(self.wakes) or any(r.state in {"loading", "evicting"} for r in self.replicas.values())
 
     def _count_overtakes(self, started: NodeBook, command: ev.RunNode) -> None:
-        """Count the start against every older node that is its model's oldest for sure and wants the same place."""
+        """Count the start against an older node that wants the same place, for as long as it is the oldest there."""
         most_devices = max((len(homes) for homes in self.homes.values()), default=1)
         bound = self.team.rules.max_overtakes * max(1, most_devices) + len(self.models)
         ready = [(key, book) for key, book in self.nodes.items() if book.state == "ready"]
         for key, book in ready:
-            if not book.calm or self.troubled.intersection(book.models) or book.ready_at >= started.ready_at:
+            if not book.calm or self.troubled.intersection(book.models):
                 continue
             model = book.models[0]
-            rivals = [b for k, b in ready if k != key and model in b.models and b.ready_at <= book.ready_at]
-            if not rivals and (model == command.model or command.device in self.homes[model]):
-                book.overtaken += 1
+            if any(k != key and b.ready_at <= book.ready_at and self._may_share(model, b) for k, b in ready):
+                book.overtaken = 0
+            elif model == command.model or command.device in self.homes[model]:
+                book.overtaken += book.ready_at < started.ready_at
             if book.overtaken > bound:
                 raise Broken(5, f"node {key} was overtaken {book.overtaken} times; {bound} is the bound")
+
+    def _may_share(self, model: str, book: NodeBook) -> bool:
+        """Whether a node may want the place of a model."""
+        return any(model == other or self.homes[model] == self.homes[other] != () for other in book.models)
 
 
 def place_models_or_none(team: Team) -> dict[str, tuple[str, ...]]:

@@ -474,11 +474,11 @@ class Scheduler:
             return
         self.queue.remove(node)
         self._gave_way(node)
+        self._places.note_start(node, replica.device)
         node.move("running", self._now_s)
         node.attempt += 1
         node.tries += 1
         node.started_s = self._now_s
-        self._places.note_start(node, replica.device)
         self.ledger.lease(replica, node.key, self._now_s)
         node.reading = self.ledger.read(replica, self._now_s)
         self._placement.credits.note_use(node.model, replica.model.load_s, replica.bytes)
