@@ -40,7 +40,7 @@ def test_a_user_who_asks_for_much_does_not_delay_one_who_asks_for_little() -> No
     open_run(bench, "few", "modest")
     for node in (1, 2):
         bench.add(node, "far", run="few")
-    assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["few", "many", "few", "many"]
+    assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["many", "few", "many", "few"]
 
 
 def test_who_asks_in_the_name_of_many_gets_no_more() -> None:
@@ -170,3 +170,17 @@ def test_a_long_backlog_takes_one_start_in_so_many_from_a_higher_priority() -> N
         running = (started.run, started.node)
         served.append(started.run[:4])
     assert served == ["chat", "chat", "chat", "batc"] * 5
+
+
+def test_a_newcomer_and_one_who_waits_are_served_in_turn_whatever_a_third_was_served() -> None:
+    bench = Bench(Model("far", slots=1))
+    for name, priority in (("first", 0), ("heavy", 1)):
+        open_run(bench, name, name, priority)
+        for node in range(1, 31):
+            bench.add(node, "far", run=name)
+    tokens = dict.fromkeys(("first", "heavy", "late"), 32)
+    assert order_of(bench, ("first", 1), 30, tokens) == ["heavy"] * 30
+    open_run(bench, "late", "late")
+    for node in range(1, 31):
+        bench.add(node, "far", run="late")
+    assert sorted(order_of(bench, ("heavy", 30), 20, tokens)) == ["first"] * 10 + ["late"] * 10

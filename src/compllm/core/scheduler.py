@@ -484,7 +484,7 @@ class Scheduler:
         self._placement.credits.note_use(node.model, replica.model.load_s, replica.bytes)
         self._in_flight += 1
         expert = node.candidates[0].expert
-        self.shares.serve(node.user, self.estimates.tokens(expert))
+        self.shares.charge(node.user, self.estimates.tokens(expert))
         self._commands.append(ev.RunNode(*node.key, expert, replica.model.name, replica.device, node.attempt))
 
     def _order(self, commands: Iterable[ev.Command]) -> None:
