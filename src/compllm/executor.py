@@ -224,7 +224,7 @@ class Executor:
         match command:
             case ev.LoadModel(model, device):
                 self._notify(ev.ModelLoading(model, device))
-                self._tasks.start_soon(self._load, model, device)
+                self._tasks.start_soon(self._load, command)
             case ev.EvictModel(model, device):
                 self._watches.pop(model).cancel()
                 self._tasks.start_soon(self._evict, model, device)
@@ -259,11 +259,12 @@ class Executor:
         if self.is_open(command.run):
             self._end_with(routed)
 
-    async def _load(self, model: str, device: str) -> None:
+    async def _load(self, command: ev.LoadModel) -> None:
+        model, device = command.model, command.device
         try:
             report = await self.backends[model].load()
         except ExpertOutOfMemoryError as error:
-            needed = int(self.scheduler.models[model].footprint_bytes * _OOM_GROWTH)
+            needed = int(command.reserved_bytes * _OOM_GROWTH)
             self.dispatch(ev.ModelLoadFailed(model, device, str(error), retryable=True, needed_bytes=needed))
         except CompLLMError as error:
             retryable = isinstance(error, ExpertError) and error.retryable

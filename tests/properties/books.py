@@ -104,7 +104,8 @@ class Books:
         self.replicas: dict[str, ReplicaBook] = {
             model.name: ReplicaBook("remote", 0, frozenset(), "resident") for model in team.models if not model.devices
         }
-        self.estimate_bytes = {model.name: model.footprint_bytes for model in team.models}
+        self.sure_bytes = {model.name: model.footprint_bytes for model in team.models}
+        self.supposed_bytes = dict(self.sure_bytes)
         self.troubled: set[str] = set()
         self.wakes: list[float] = []
         self.stale: list[ev.SchedulerEvent] = []
@@ -190,16 +191,16 @@ class Books:
     def _saw_model_loaded(self, event: ev.ModelLoaded) -> None:
         replica = self.replicas[event.model]
         replica.state = "resident"
-        self.estimate_bytes[event.model] = event.footprint_bytes
+        self.sure_bytes[event.model] = self.supposed_bytes[event.model] = event.footprint_bytes
         if event.footprint_bytes - replica.bytes > self.free_bytes(replica.device):
             self.overrun = event.model
         else:
             replica.bytes = event.footprint_bytes
 
     def _saw_model_load_failed(self, event: ev.ModelLoadFailed) -> None:
-        del self.replicas[event.model]
+        replica = self.replicas.pop(event.model)
         self.troubled.add(event.model)
-        self.estimate_bytes[event.model] = max(self.estimate_bytes[event.model], event.needed_bytes or 0)
+        self.supposed_bytes[event.model] = max(replica.bytes, event.needed_bytes or 0)
 
     def _saw_model_evicted(self, event: ev.ModelEvicted) -> None:
         del self.replicas[event.model]
@@ -306,7 +307,9 @@ class Books:
         askers = frozenset(ready if is_asked_for and command.model not in self.troubled else ())
         if command.model in self.replicas or not (wanted or command.model in self.expected):
             raise Broken(3, f"{command}, wanted by {len(wanted)} nodes")
-        self.replicas[command.model] = ReplicaBook(command.device, self.estimate_bytes[command.model], askers)
+        if command.reserved_bytes not in (self.sure_bytes[command.model], self.supposed_bytes[command.model]):
+            raise Broken(1, f"{command} is no footprint that was known")
+        self.replicas[command.model] = ReplicaBook(command.device, command.reserved_bytes, askers)
 
     def _told_EvictModel(self, command: ev.EvictModel) -> None:
         replica = self.replicas.get(command.model)

@@ -7,7 +7,7 @@ node was sent to an expert, so that news of an attempt that is over can be told 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from compllm.core.answers import SubAnswer
@@ -387,10 +387,11 @@ class FinishRun:
 
 @dataclass(frozen=True, slots=True)
 class LoadModel:
-    """Load the model on the device; its bytes are reserved."""
+    """Load the model on the device; its `reserved_bytes` are, and do not matter to which command it is."""
 
     model: str
     device: str
+    reserved_bytes: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

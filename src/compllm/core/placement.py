@@ -197,7 +197,7 @@ class Placement:
         device = min(fitting, key=lambda d: self._crowding(d, model))
         self._give_claim_up(model.name)
         self._ledger.reserve(model, device, node.key if node is not None else None, self._now_s)
-        self._commands.append(ev.LoadModel(model.name, device))
+        self._commands.append(ev.LoadModel(model.name, device, model.footprint_bytes))
         return True
 
     def _crowding(self, device: str, model: Model) -> tuple[bool, float]:

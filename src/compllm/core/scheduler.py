@@ -17,7 +17,7 @@ from typing import Any
 from compllm.core import events as ev
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
-from compllm.core.footprints import Footprints
+from compllm.core.footprints import Footprints, too_large
 from compllm.core.health import Health
 from compllm.core.inspection import check_books, describe
 from compllm.core.learning import Estimates, company_between, virtual_tokens
@@ -66,7 +66,7 @@ class Scheduler:
             self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
         )
         self._health: dict[str, Health] = {}
-        self.footprints = Footprints(self.models, self.ledger, self._health)
+        self.footprints = Footprints(self.models, self.ledger)
         self._waking = Waking()
         self._in_flight = 0
         self._is_to_plan = False
@@ -94,10 +94,11 @@ class Scheduler:
         """Make models known that no node has asked for yet.
 
         Raises:
-            ModelTooLargeError: one can never be resident beside what is known; nothing has changed.
+            ModelTooLargeError: one can never be resident beside what is known and can; nothing has changed.
         """
         models = tuple(models)
-        homes = place_models([*self.models.values(), *models], self.ledger.devices.values())
+        known = [model for model in self.models.values() if self.footprints.has_room(model.name)]
+        homes = place_models([*known, *models], self.ledger.devices.values())
         for model in (replace(each, devices=homes[each.name]) for each in models):
             self.models[model.name] = model
             self._health[model.name] = Health()
@@ -276,7 +277,9 @@ class Scheduler:
             self._give_up(node, node.reason)
             return
         health = self._health[node.model]
-        if health.rests_until_s <= self._now_s:
+        if self.footprints.is_hopeless(node.model):
+            self._fail_over(node, too_large(node.model, self.models[node.model].footprint_bytes), leave_model=True)
+        elif health.rests_until_s <= self._now_s:
             self.queue.add(node)
             self._places.note_ready(node)
             self._touch_model(node.model)
@@ -369,10 +372,11 @@ class Scheduler:
         self._in_flight -= 1
         self.ledger.release(replica, self._now_s)
         self._touch(replica.device, event.model)
-        if event.needed_bytes is not None:
-            needed_bytes = max(event.needed_bytes, self.models[event.model].footprint_bytes)
-            self.correct(event.model, needed_bytes, replica.model.load_s)
-        self._note_failure(event.model, event.reason, retryable=event.retryable)
+        reason, retryable = event.reason, event.retryable
+        if event.needed_bytes is not None and not self.footprints.suppose(event.model, event.needed_bytes):
+            reason, retryable = too_large(event.model, event.needed_bytes), False
+        self._note_failure(event.model, reason, retryable=retryable)
+        self._requeue_hopeless(event.model)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
         replica = self.ledger.expect(event.model)
@@ -404,20 +408,17 @@ class Scheduler:
             self._queue(node)
 
     def correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
-        """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
+        """Replace a model's estimates by measurements; who waits for what has no room now goes to the next expert."""
         if self.footprints.correct(name, footprint_bytes, load_s):
-            for each in list(self.queue.models()) if self.models[name].pinned else [name]:
-                if self.footprints.is_hopeless(each):
-                    self._give_up_model(each)
+            self._requeue_hopeless(name)
 
-    def _give_up_model(self, name: str) -> None:
-        """Never load a model again; its ready nodes go to their next expert."""
-        need_bytes = self.models[name].footprint_bytes
-        self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
-        self._requeue(name)
+    def _requeue_hopeless(self, grown: str) -> None:
+        for each in list(self.queue.models()) if self.models[grown].pinned else [grown]:
+            if self.footprints.is_hopeless(each):
+                self._requeue(each)
 
     def _may_load(self, model: str) -> bool:
-        return self._health[model].rests_until_s <= self._now_s
+        return self._health[model].rests_until_s <= self._now_s and not self.footprints.is_hopeless(model)
 
     def _release(self, node: Node) -> None:
         replica = self.ledger.expect(node.model)
@@ -436,8 +437,6 @@ class Scheduler:
         replica = self.ledger.get(model)
         if replica is not None:
             self._touch(replica.device, model)
-        elif self.footprints.have_grown and self.footprints.is_hopeless(model):
-            self._give_up_model(model)
         else:
             self._placement.want(model)
 
@@ -455,8 +454,10 @@ class Scheduler:
 
     def _look_out_for(self, model: str) -> None:
         """Go on wanting a model that has just left memory, if any node does."""
-        if self.queue.waits_for(model):
-            self._touch_model(model)
+        if self.footprints.is_hopeless(model):
+            self._requeue(model)
+        elif self.queue.waits_for(model):
+            self._placement.want(model)
         elif (node := self._demand.next_node(model)) is not None:
             self._placement.expect(node)
 
