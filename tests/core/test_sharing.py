@@ -7,8 +7,9 @@ import pytest
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.events import FinishRun, GiveUpNode
-from compllm.core.ledger import Model
+from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import QueueFullError
 from tests.core.test_scheduler import Bench, local, run
 
@@ -90,18 +91,72 @@ def test_a_higher_priority_goes_first_whoever_asks() -> None:
     assert bench.done(1, run="normal") == [run(1, "far", of="urgent", device="remote")]
 
 
+TOO_LATE = "it can no longer be answered before the deadline"
+
+
+def teach(bench: Bench, model: str, *lasted_s: float, device: str = "remote") -> None:
+    """Have the model's expert answer several times, each in so many seconds."""
+    for number, elapsed_s in enumerate(lasted_s):
+        name = f"lesson{number}"
+        assert bench.add(1, model, run=name) == [run(1, model, of=name, device=device)]
+        bench.now_s += elapsed_s
+        bench.send(ev.NodeCompleted(name, 1, SubAnswer("yes", "e", "m", (), 10, 10, 0.1, elapsed_s)))
+        bench.send(ev.PlanClosed(name))
+
+
 def test_a_node_that_cannot_end_before_the_deadline_is_not_started() -> None:
     bench = Bench(Model("far", slots=1))
-    bench.add(1, "far", run="teacher")
-    bench.now_s = 5.0
-    answer = SubAnswer("yes", "e", "m", (), 10, 10, 0.1, 5.0)
-    bench.send(ev.NodeCompleted("teacher", 1, answer))  # such answers take five seconds
-    bench.send(ev.PlanClosed("teacher"))
-    open_run(bench, "late", deadline_s=8.0)
-    reason = "it can no longer be answered before the deadline"
-    assert bench.add(1, "far", run="late") == [GiveUpNode("late", 1, reason)]
-    open_run(bench, "early", deadline_s=11.0)
+    teach(bench, "far", 5.0, 6.0)
+    open_run(bench, "late", deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far", run="late") == [GiveUpNode("late", 1, TOO_LATE)]
+    open_run(bench, "early", deadline_s=bench.now_s + 5.0)
     assert bench.add(1, "far", run="early") == [run(1, "far", of="early", device="remote")]
+
+
+def test_one_slow_answer_is_not_enough_to_refuse_others() -> None:
+    bench = Bench(Model("far", slots=1))
+    teach(bench, "far", 5.0)
+    open_run(bench, "r", deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far") == [run(1, "far", device="remote")]
+
+
+def test_after_a_refusal_another_node_may_show_that_answers_have_become_faster() -> None:
+    bench = Bench(Model("far", slots=1))
+    teach(bench, "far", 5.0, 5.0)
+    for name in "abcd":
+        open_run(bench, name, deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far", run="a") == [GiveUpNode("a", 1, TOO_LATE)]
+    assert bench.add(1, "far", run="b") == [run(1, "far", of="b", device="remote")]
+    assert bench.failed(1, run="b") == [GiveUpNode("b", 1, "no")]  # nothing was learned
+    assert bench.add(1, "far", run="c") == [GiveUpNode("c", 1, TOO_LATE)]
+    assert bench.add(1, "far", run="d") == [run(1, "far", of="d", device="remote")]
+    bench.now_s += 1.0
+    bench.send(ev.NodeCompleted("d", 1, SubAnswer("yes", "e", "m", (), 10, 10, 0.1, 1.0)))
+    for name in "ef":
+        open_run(bench, name, deadline_s=bench.now_s + 4.0)
+        assert bench.add(1, "far", run=name) == [run(1, "far", of=name, device="remote")]
+        bench.failed(1, run=name)
+
+
+def test_after_its_deadline_no_node_is_started_to_learn_from() -> None:
+    bench = Bench(Model("far", slots=1))
+    for name in "ab":
+        open_run(bench, name, deadline_s=1.0)
+    bench.now_s = 2.0
+    for name in "ab":
+        assert bench.add(1, "far", run=name) == [GiveUpNode(name, 1, TOO_LATE)]
+
+
+def test_what_is_left_until_a_deadline_counts_as_more_on_a_faster_device() -> None:
+    model = Model("m", 4, devices=("gpu",))
+    bench = Bench(model)
+    bench.scheduler = Scheduler([model], [Device("gpu", 10, speed=4.0)])
+    bench.add(1, "m")
+    bench.loaded("m", device="gpu")
+    bench.done(1)
+    teach(bench, "m", 1.0, 1.0, device="gpu")
+    open_run(bench, "soon", deadline_s=bench.now_s + 1.0)
+    assert bench.add(1, "m", run="soon") == [run(1, "m", of="soon", device="gpu")]
 
 
 def test_more_runs_than_allowed_are_refused_and_nothing_changes() -> None:

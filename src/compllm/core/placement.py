@@ -288,7 +288,7 @@ class Placement:
         return sum(self._reload_s(r.model.name, r.device) for r in victims or () if self._demand.of(r.model.name))
 
     def _reload_s(self, model: str, device: str) -> float:
-        return self._models[model].load_s / self._ledger.devices[device].speed
+        return self._models[model].load_s / self._ledger.speed(device)
 
     def _prefetch(self, place: Place, touched: dict[str, None]) -> None:
         """Load what later nodes will need into bytes that are free and nobody's, the soonest first."""

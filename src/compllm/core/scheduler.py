@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from compllm.core import events as ev
+from compllm.core.deadlines import Deadlines
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
 from compllm.core.footprints import Footprints, too_large
@@ -67,6 +68,7 @@ class Scheduler:
         )
         self._health: dict[str, Health] = {}
         self.footprints = Footprints(self.models, self.ledger)
+        self._deadlines = Deadlines(self.estimates)
         self._waking = Waking()
         self._in_flight = 0
         self._is_to_plan = False
@@ -213,13 +215,12 @@ class Scheduler:
 
     def _learn(self, node: Node, event: ev.NodeCompleted) -> None:
         """Learn from an answer how long such answers take, and in which company."""
-        expert = node.candidates[0].expert
-        self.shares.charge(node.user, virtual_tokens(event.answer) - self.estimates.tokens(expert))
+        answer, expert = event.answer, node.candidates[0].expert
+        self.shares.charge(node.user, virtual_tokens(answer) - self.estimates.tokens(expert))
         replica = self.ledger.expect(node.model)
         company = company_between(node.reading, self.ledger.read(replica, self._now_s))
-        if company is not None and event.answer.elapsed_s > 0:
-            speed = self.ledger.devices[replica.device].speed if replica.device != REMOTE else 1.0
-            answer = replace(event.answer, expert=expert, elapsed_s=event.answer.elapsed_s * speed)
+        if company is not None and answer.elapsed_s > 0:
+            answer = replace(answer, expert=expert, elapsed_s=answer.elapsed_s * self.ledger.speed(replica.device))
             self.estimates.learn(node.model, replica.device, answer, company, replica.model.curve)
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
@@ -358,7 +359,7 @@ class Scheduler:
         replica = self.ledger.expect(event.model)
         self._in_flight -= 1
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
-        self.correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
+        self.correct(event.model, event.footprint_bytes, event.load_s * self.ledger.speed(replica.device))
         replica.model = self.models[event.model]
         if replica.owed_to is not None:
             asker = self.graph.node(*replica.owed_to)  # type: ignore[misc]
@@ -434,8 +435,7 @@ class Scheduler:
         self._placement.touch(device)
 
     def _touch_model(self, model: str) -> None:
-        replica = self.ledger.get(model)
-        if replica is not None:
+        if (replica := self.ledger.get(model)) is not None:
             self._touch(replica.device, model)
         else:
             self._placement.want(model)
@@ -469,7 +469,7 @@ class Scheduler:
             self._touch(device, node.model)
 
     def _start(self, node: Node, replica: Replica) -> None:
-        if self._now_s + self.estimates.shortest_s(node.candidates[0].expert) > node.deadline_s:
+        if self._deadlines.refuses(node, self.ledger.speed(replica.device), self._now_s):
             self._leave_queue(node)
             self._give_up(node, "it can no longer be answered before the deadline")
             return
