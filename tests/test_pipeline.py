@@ -287,6 +287,24 @@ async def test_a_reload_changes_how_many_runs_may_be_open(tmp_path: Path) -> Non
         assert (await team.answer(run)).text == (await team.answer(other)).text == "WHAT IS INSULIN OF GLANDS?"
 
 
+async def test_a_run_whose_answer_is_being_written_is_open(tmp_path: Path) -> None:
+    gated = GatedFake("[1]")
+    text = CLINIC + "limits: {runs: 1}\naggregator: {kind: model, model: two, checked: false}\n"
+    plan = parse_plan("1. [heart] a heart?\n2. [heart] b heart?")
+    async with team_of(tmp_path, text, two=gated) as team:
+        async with aclosing(team.stream("?", plan=plan)) as events:
+            async for stamped in events:
+                if isinstance(stamped.event, ev.AggregationStarted):
+                    break
+            await anyio.wait_all_tasks_blocked()
+            assert team.snapshot().open_runs == 1
+            with pytest.raises(QueueFullError):
+                team.start("?", plan=plan)
+            gated.let("[1]")
+            assert [each.event async for each in events][-1].kind == "run_completed"
+        assert team.snapshot().open_runs == 0
+
+
 async def test_a_model_that_was_dropped_comes_back_only_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "compllm.yaml"
     async with team_of(tmp_path) as team:

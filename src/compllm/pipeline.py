@@ -277,7 +277,7 @@ class Team:
     def snapshot(self) -> Snapshot:
         """Return what is queued, running and resident now."""
         scheduler = self._executor.scheduler
-        return take_snapshot(scheduler.graph, scheduler.ledger)
+        return take_snapshot(scheduler.graph, scheduler.ledger, len(scheduler.admission))
 
     def reload(self, file: TeamFile) -> None:
         """Go on with another version of the team file; open runs end with the experts that they began with.
@@ -302,7 +302,7 @@ class Team:
         measured = self._learned.footprints(_identities(backends))
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._learned.correct(measured)
-        self._executor.scheduler.limit_runs(file.config.limits.runs)
+        self._executor.scheduler.admission.most_runs = file.config.limits.runs
         self._backends.update(backends)
         tell_alone(self._backends, alone=alone)
         self._known_models.update(added)

@@ -170,12 +170,25 @@ def test_more_runs_than_allowed_are_refused_and_nothing_changes() -> None:
     open_run(bench, "s")
 
 
-def test_work_for_a_run_inherits_its_terms() -> None:
-    bench = Bench(Model("far"))
-    bench.send(ev.RunOpened("r", "ann", 3, 7.0))
-    bench.send(ev.RunOpened("r:planner", part_of="r"))
-    part = bench.scheduler.graph.runs["r:planner"]
-    assert (part.user, part.priority, part.deadline_s) == ("ann", 3, 7.0)
+def test_a_run_that_goes_on_counts_as_open_until_its_end_is_told() -> None:
+    bench = Bench(Model("far"), rules=Rules(max_runs=1))
+    bench.send(ev.RunOpened("r", goes_on=True))
+    assert bench.close("r") == [FinishRun("r")]
+    with pytest.raises(QueueFullError):
+        open_run(bench, "s")
+    bench.scheduler.admission.end("r")
+    open_run(bench, "s")
+
+
+def test_work_for_a_run_goes_by_its_own_terms_when_the_nodes_have_ended() -> None:
+    bench = Bench(Model("far", slots=1))
+    open_run(bench, "r", "ann", 3)
+    assert bench.close("r") == [FinishRun("r")]
+    for node in (1, 2, 3):
+        bench.add(node, "far", run="backlog")
+    bench.send(ev.RunOpened("writer", "ann", 3, part_of="r"))
+    bench.add(1, "far", run="writer")
+    assert bench.done(1, run="backlog") == [run(1, "far", of="writer", device="remote")]
 
 
 def test_a_batch_is_filled_whatever_was_measured() -> None:

@@ -9,12 +9,12 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from compllm.core import events as ev
+from compllm.core.admission import Admission
 from compllm.core.deadlines import Deadlines
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
@@ -31,7 +31,7 @@ from compllm.core.ready import ReadyQueue
 from compllm.core.rules import Rules
 from compllm.core.shares import Shares
 from compllm.core.waking import Waking
-from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
+from compllm.errors import InvalidTransition, SchedulerStalledError
 
 
 class Scheduler:
@@ -54,6 +54,7 @@ class Scheduler:
         self.models: dict[str, Model] = {}
         self.estimates = estimates or Estimates()
         self.ledger = Ledger(tuple(devices))
+        self.admission = Admission(self.rules.max_runs)
         self.graph = NodeGraph()
         self.shares = Shares()
         self.queue = ReadyQueue(self.shares)
@@ -108,10 +109,6 @@ class Scheduler:
             if not model.devices:
                 self.ledger.add_remote(model)
 
-    def limit_runs(self, most: int) -> None:
-        """Take no more than so many open runs from now on; those that are open stay."""
-        self.rules = replace(self.rules, max_runs=most)
-
     def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
         """Take note of an event and return what is to be done now, in order; see `handle_all`."""
         return self.handle_all((event,), now_s)
@@ -156,11 +153,9 @@ class Scheduler:
     # --- runs and nodes ----------------------------------------------------------------------------------------------
 
     def _run_opened(self, event: ev.RunOpened) -> None:
-        admitted = self.graph.admitted
-        if event.part_of is None and admitted >= self.rules.max_runs:
-            raise QueueFullError(f"{admitted} runs are open, and no more are taken at once; ask again later")
-        deadline_s = event.deadline_s if event.deadline_s is not None else math.inf
-        self.graph.open(event.run, self._now_s, event.user, event.priority, deadline_s, event.part_of)
+        if event.part_of is None:
+            self.admission.admit(event.run, goes_on=event.goes_on)
+        self.graph.open(event, self._now_s)
 
     def _models_expected(self, event: ev.ModelsExpected) -> None:
         for model in event.models:
@@ -351,6 +346,7 @@ class Scheduler:
         run = self.graph.runs.get(run_id)
         if run is not None and run.finished:
             self.graph.forget(run_id)
+            self.admission.note_nodes_ended(run_id)
             self._commands.append(ev.FinishRun(run_id))
 
     # --- replicas ----------------------------------------------------------------------------------------------------
