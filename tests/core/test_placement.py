@@ -40,6 +40,36 @@ def test_hints_are_loaded_before_the_first_step_is_known() -> None:
     assert bench.send(ev.ModelsExpected("r", ("b",))) == []
 
 
+def test_a_hint_does_not_load_what_rests_after_a_failure_or_has_no_room() -> None:
+    bench = Bench(local("bad"), local("pin", pinned=True), local("wide", 6))
+    bench.add(1, "bad")
+    bench.load_failed("bad", retryable=False)
+    bench.add(2, "pin")
+    bench.loaded("pin", 5)
+    for model in ("bad", "wide"):
+        assert bench.send(ev.ModelsExpected("r", (model,))) == []
+    bench.now_s = 10.0
+    assert bench.send(ev.ModelsExpected("r", ("bad",))) == [load("bad")]
+
+
+def test_a_hint_takes_no_bytes_that_are_being_freed_for_another() -> None:
+    models = (
+        local("old", 6),
+        local("small"),
+        Model("big", 10, devices=("gpu",)),
+        Model("x", 8, devices=("cpu", "gpu")),
+    )
+    bench = Bench(*models, rules=Rules(patience=0))
+    bench.add(1, "old")
+    bench.loaded("old", 6)
+    bench.add(2, "big")
+    bench.loaded("big", 10, "gpu")
+    bench.done(1)
+    assert bench.add(3, "x") == [evict("old")]
+    assert bench.send(ev.ModelsExpected("r", ("small",))) == []
+    assert bench.evicted("old") == [load("x")]
+
+
 def test_a_replica_that_is_about_to_be_needed_is_spared_for_as_long_as_its_reload_takes() -> None:
     bench = Bench(local("a", 6), local("b", 6), local("c", 4), rules=Rules(patience=0, backoff=BACKOFF))
     bench.add(1, "a")

@@ -34,8 +34,9 @@ class Placement:
     """Decides about residency; keeps the ledger's books of what it orders.
 
     `models` is the scheduler's own, corrected estimates included; `may_load` says whether a model is not resting after
-    a failure. `rules.hysteresis` times its reload seconds is how long an idle replica is spared that another node is
-    about to need; `rules.patience` times its cost is what the waits for a swap must add up to, with other work left.
+    a failure, and small enough. `rules.hysteresis` times its reload seconds is how long an idle replica is spared that
+    another node is about to need; `rules.patience` times its cost is what the waits for a swap must add up to, with
+    other work left.
     """
 
     def __init__(
@@ -120,12 +121,12 @@ class Placement:
         return heap[0][0] if heap else math.inf
 
     def hint(self, model: str, now_s: float) -> list[ev.Command]:
-        """Load a model that will probably be needed, if there are bytes that nobody waits for."""
+        """Load a model that will probably be needed and may be, if there are bytes that nobody waits for."""
         self._now_s = now_s
         place = self._places.of(model)
-        waiting = self._of(place)
-        if place.devices and self._ledger.get(model) is None and not self._next_wanted(waiting):
-            self._load_into_free_bytes(self._models[model], self._devices(place, {}), None)
+        is_due = self._ledger.get(model) is None and self._may_load(model)
+        if is_due and not self._next_wanted(self._of(place)):
+            self._load_into_free_bytes(self._models[model], self._unclaimed(place, {}), None)
         commands, self._commands = self._commands, []
         return commands
 
@@ -295,7 +296,7 @@ class Placement:
         if not self._is_local(place):
             return
         waiting = self._of(place)
-        devices = [d for d in self._devices(place, touched) if d not in self._claims]
+        devices = self._unclaimed(place, touched)
         passed: list[tuple[float, str]] = []
         while devices and len(passed) < _WIDTH and (entry := self._next_upcoming(waiting)) is not None:
             heapq.heappop(waiting.upcoming)
@@ -333,6 +334,9 @@ class Placement:
                 break
             heapq.heapreplace(waiting.roomiest, (-free_bytes, device))
         return list(some)
+
+    def _unclaimed(self, place: Place, touched: Iterable[str]) -> list[str]:
+        return [device for device in self._devices(place, touched) if device not in self._claims]
 
     def _note_idle(self, place: Place, touched: Iterable[str]) -> None:
         if len(place.devices) <= _WIDTH:
