@@ -287,6 +287,45 @@ async def test_a_load_that_raises_anything_is_reported() -> None:
     assert isinstance(events[-1], ev.RunFailed)
 
 
+class Stubborn(FakeExpert):
+    """Cannot be evicted, or not be watched, without an error."""
+
+    def __init__(self, *, unwatched: bool = False) -> None:
+        super().__init__(footprint_bytes=100)
+        self.unwatched = unwatched
+
+    async def evict(self) -> None:
+        was_loaded = self.loaded
+        await super().evict()
+        if was_loaded:
+            raise ProcessLookupError("it is gone")
+
+    async def crashed(self) -> str:
+        if self.unwatched:
+            self.unwatched = False
+            raise ConnectionError("nobody there")
+        return await super().crashed()
+
+
+async def test_an_eviction_that_raises_is_reported_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    fakes = {"a": Stubborn(), "b": FakeExpert(footprint_bytes=100), "c": Stubborn()}
+    async with lab(fakes, bytes_each=100, capacity_bytes=250) as team:
+        events = await team.ask("1. [a] x\n2. [b] #1 y\n3. [c] #2 z")
+    assert residency(events) == ["+a", "+b", "-a", "+c"]
+    assert of(ev.RunCompleted, events)[0].gaps == ()
+    assert (fakes["b"].evictions, fakes["c"].evictions) == (1, 1)  # on leaving
+    assert [record.message for record in caplog.records] == ["an eviction failed"] * 2
+
+
+async def test_a_model_that_cannot_be_watched_is_evicted_and_loaded_again() -> None:
+    fakes = {"a": Stubborn(unwatched=True)}
+    async with lab(fakes, **ONE) as team:
+        events = await team.ask("1. [a] x")
+    assert of(ev.ModelCrashed, events)[0].reason == "ConnectionError: nobody there"
+    assert answer_of(events) == "x"
+    assert (fakes["a"].loads, fakes["a"].evictions) == (2, 2)
+
+
 async def test_running_out_of_memory_corrects_the_footprint_and_tries_again() -> None:
     fakes = {
         "a": FakeExpert(footprint_bytes=110, load_failures={1: ExpertOutOfMemoryError("too large")}),

@@ -123,8 +123,8 @@ class Executor:
             self._runs.clear()
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as evictions:
-                    for backend in self.backends.values():
-                        evictions.start_soon(backend.evict)
+                    for model in self.backends:
+                        evictions.start_soon(self._free, model)
 
     @property
     def tasks(self) -> TaskGroup:
@@ -292,7 +292,11 @@ class Executor:
 
     async def _watch(self, scope: anyio.CancelScope, model: str, device: str) -> None:
         with scope:
-            reason = await self.backends[model].crashed()
+            try:
+                reason = await self.backends[model].crashed()
+            except Exception as error:  # noqa: BLE001 - the boundary of one watch: what cannot be watched is given up
+                reason = f"{type(error).__name__}: {error}"
+                await self._free(model)
             if self._watches.get(model) is not scope:
                 return  # its eviction has begun meanwhile and will be reported
             del self._watches[model]
@@ -304,8 +308,15 @@ class Executor:
             self.dispatch(ev.ModelCrashed(model, device, reason))
 
     async def _evict(self, model: str, device: str) -> None:
-        await self.backends[model].evict()
+        await self._free(model)
         self.dispatch(ev.ModelEvicted(model, device))
+
+    async def _free(self, model: str) -> None:
+        """Have a backend free its memory; where that raises, it is logged, and the memory taken to be free."""
+        try:
+            await self.backends[model].evict()
+        except Exception as error:  # noqa: BLE001 - the boundary of one eviction: whatever a backend raises is reported
+            _log.error("an eviction failed", extra={"fields": {"model": model, "error": type(error).__name__}})
 
     async def _wake(self, at_s: float) -> None:
         await anyio.sleep(max(0.0, at_s - time.monotonic()))
