@@ -191,6 +191,10 @@ class Books:
     def _saw_model_loaded(self, event: ev.ModelLoaded) -> None:
         replica = self.replicas[event.model]
         replica.state = "resident"
+        if (
+            event.footprint_bytes > self.sure_bytes[event.model]
+        ):  # it, or what a pin leaves no room, may be hopeless now
+            self.troubled |= set(self.models) if self.models[event.model].pinned else {event.model}
         self.sure_bytes[event.model] = self.supposed_bytes[event.model] = event.footprint_bytes
         if event.footprint_bytes - replica.bytes > self.free_bytes(replica.device):
             self.overrun = event.model

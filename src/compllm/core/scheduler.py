@@ -60,9 +60,12 @@ class Scheduler:
         self.queue = ReadyQueue(self.shares)
         self._places = Places(self.rules.max_overtakes)
         self._demand = Demand()
-        self._dispatch = Dispatch(self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates)
         self._placement = Placement(
             self.models, self.ledger, self.graph, self.queue, self._demand, self._places, self._may_load, self.rules
+        )
+        makes_way = self._placement.makes_way
+        self._dispatch = Dispatch(
+            self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates, makes_way
         )
         self._outlook = OutlookPlanner(
             self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
