@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from typing import TypedDict
 
 import anyio
 import pytest
 
 from compllm.core import events as ev
+from compllm.core.answers import SubAnswer
 from compllm.core.health import Backoff
+from compllm.core.learning import DEFAULT_TOKENS
 from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
 from compllm.core.scheduler import Scheduler
 from compllm.errors import ExpertError, ExpertLoadError, ExpertOutOfMemoryError
 from compllm.executor import Executor
-from compllm.experts.base import LoadReport
+from compllm.experts.base import ChatRequest, LoadReport, Message
 from compllm.experts.fake import FakeExpert
 from compllm.run import Run
 from tests.wiring import GatedFake, ScriptedPlanner, answer_of, lab, notes, of, questions, router, told
@@ -64,6 +68,19 @@ class GatedLoad(FakeExpert):
     async def load(self) -> LoadReport:
         await self.gate.wait()
         return await super().load()
+
+
+class Silent:
+    """A run without nodes."""
+
+    async def resolve(self, node: int) -> ev.NodeRouted:
+        raise NotImplementedError
+
+    async def answer(self, command: ev.RunNode) -> SubAnswer:
+        raise NotImplementedError
+
+    def notify(self, event: ev.Event) -> None:
+        """Nothing to note."""
 
 
 # --- residency -------------------------------------------------------------------------------------------------------
@@ -116,8 +133,7 @@ async def test_a_lease_loads_counts_as_use_and_gives_way_afterwards() -> None:
     fakes = {"a": FakeExpert(footprint_bytes=100), "b": FakeExpert(footprint_bytes=100)}
     async with lab(fakes, **ONE) as team:
         ledger = team.executor.scheduler.ledger
-        async with team.executor.lease("a", "planner") as backend:
-            assert backend is fakes["a"]
+        async with team.executor.lease("a", "planner"):
             replica = ledger.get("a")
             assert replica is not None
             assert len(replica.leases) == 1
@@ -128,6 +144,31 @@ async def test_a_lease_loads_counts_as_use_and_gives_way_afterwards() -> None:
         assert residency(events)[-2:] == ["-a", "+b"]
         async with team.executor.lease("a", "aggregator"):
             assert (fakes["a"].loaded, fakes["b"].loaded) == (True, False)
+
+
+async def test_a_lease_has_the_terms_of_its_run_until_that_ends_and_is_charged_its_tokens() -> None:
+    def writer_runs() -> list[tuple[str, int, float]]:
+        runs = team.executor.scheduler.graph.runs.values()
+        return [(run.user, run.priority, run.deadline_s) for run in runs if run.id.startswith("writer")]
+
+    async with lab({"a": FakeExpert()}) as team:
+        deadline_s = time.monotonic() + 60.0
+        team.executor.open_run("r", Silent(), ev.RunOpened("r", "ann", 3, deadline_s, goes_on=True))
+        team.executor.dispatch(ev.PlanClosed("r"))
+        assert not team.executor.is_open("r")
+        async with team.executor.lease("a", "writer", "r") as backend:
+            assert writer_runs() == [("ann", 3, deadline_s)]
+            async for _ in backend.stream(ChatRequest((Message("user", "one two three"),))):
+                pass
+        await anyio.wait_all_tasks_blocked()
+        assert team.executor.scheduler.shares.spent("ann") == (DEFAULT_TOKENS, 0.0)  # charged at the start
+        async with team.executor.lease("a", "writer", "r") as backend:
+            pass
+        await anyio.wait_all_tasks_blocked()
+        assert team.executor.scheduler.shares.spent("ann") == (DEFAULT_TOKENS + 3 + 2 * 3, 0.0)
+        team.executor.end_run("r")
+        async with team.executor.lease("a", "writer", "r"):
+            assert writer_runs() == [("", 0, math.inf)]
 
 
 async def test_leases_share_the_slots_of_a_replica() -> None:
@@ -244,6 +285,45 @@ async def test_a_load_that_raises_anything_is_reported() -> None:
         events = await team.ask("1. x")
     assert of(ev.ModelLoadFailed, events)[0].reason == "ZeroDivisionError: by zero"
     assert isinstance(events[-1], ev.RunFailed)
+
+
+class Stubborn(FakeExpert):
+    """Cannot be evicted, or not be watched, without an error."""
+
+    def __init__(self, *, unwatched: bool = False) -> None:
+        super().__init__(footprint_bytes=100)
+        self.unwatched = unwatched
+
+    async def evict(self) -> None:
+        was_loaded = self.loaded
+        await super().evict()
+        if was_loaded:
+            raise ProcessLookupError("it is gone")
+
+    async def crashed(self) -> str:
+        if self.unwatched:
+            self.unwatched = False
+            raise ConnectionError("nobody there")
+        return await super().crashed()
+
+
+async def test_an_eviction_that_raises_is_reported_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    fakes = {"a": Stubborn(), "b": FakeExpert(footprint_bytes=100), "c": Stubborn()}
+    async with lab(fakes, bytes_each=100, capacity_bytes=250) as team:
+        events = await team.ask("1. [a] x\n2. [b] #1 y\n3. [c] #2 z")
+    assert residency(events) == ["+a", "+b", "-a", "+c"]
+    assert of(ev.RunCompleted, events)[0].gaps == ()
+    assert (fakes["b"].evictions, fakes["c"].evictions) == (1, 1)  # on leaving
+    assert [record.message for record in caplog.records] == ["an eviction failed"] * 2
+
+
+async def test_a_model_that_cannot_be_watched_is_evicted_and_loaded_again() -> None:
+    fakes = {"a": Stubborn(unwatched=True)}
+    async with lab(fakes, **ONE) as team:
+        events = await team.ask("1. [a] x")
+    assert of(ev.ModelCrashed, events)[0].reason == "ConnectionError: nobody there"
+    assert answer_of(events) == "x"
+    assert (fakes["a"].loads, fakes["a"].evictions) == (2, 2)
 
 
 async def test_running_out_of_memory_corrects_the_footprint_and_tries_again() -> None:

@@ -47,3 +47,18 @@ def test_what_was_never_measured_is_not_remembered(tmp_path: Path) -> None:
     with Journal(tmp_path / "runs.sqlite3") as journal:
         Learned(journal, "team", scheduler()).remember(IDENTITY)
         assert journal.recall("footprint of weights.gguf context 2048 slots 4") is None
+
+
+def test_what_running_out_of_memory_suggests_is_not_remembered(tmp_path: Path) -> None:
+    """It may be true of this hour only; what was measured before is kept."""
+    with Journal(tmp_path / "runs.sqlite3") as journal:
+        for measured_bytes in (None, 6):
+            one = scheduler()
+            if measured_bytes is not None:
+                one.correct("a", measured_bytes, 2.5)
+            one.handle(ev.NodeAdded("r", 1, "?", (), assigned("a")), 0.0)
+            one.handle(ev.ModelLoadFailed("a", "cpu", "out of memory", retryable=True, needed_bytes=9), 1.0)
+            assert one.models["a"].footprint_bytes == 9
+            Learned(journal, "team", one).remember(IDENTITY)
+            kept = Learned(journal, "team", scheduler()).footprints(IDENTITY)
+            assert kept == ({} if measured_bytes is None else {"a": (6, 2.5)})

@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from compllm.assembly import make_backend
-from compllm.config import Settings, load_team
+from compllm.config import Settings, TeamFile, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
-from compllm.errors import ConfigError, PlanError, QueueFullError, RoutingError, RunError
+from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
@@ -301,6 +301,24 @@ async def test_a_reload_changes_how_many_runs_may_be_open(tmp_path: Path) -> Non
         assert (await team.answer(run)).text == (await team.answer(other)).text == "WHAT IS INSULIN OF GLANDS?"
 
 
+async def test_a_run_whose_answer_is_being_written_is_open(tmp_path: Path) -> None:
+    gated = GatedFake("[1]")
+    text = CLINIC + "limits: {runs: 1}\naggregator: {kind: model, model: two, checked: false}\n"
+    plan = parse_plan("1. [heart] a heart?\n2. [heart] b heart?")
+    async with team_of(tmp_path, text, two=gated) as team:
+        async with aclosing(team.stream("?", plan=plan)) as events:
+            async for stamped in events:
+                if isinstance(stamped.event, ev.AggregationStarted):
+                    break
+            await anyio.wait_all_tasks_blocked()
+            assert team.snapshot().open_runs == 1
+            with pytest.raises(QueueFullError):
+                team.start("?", plan=plan)
+            gated.let("[1]")
+            assert [each.event async for each in events][-1].kind == "run_completed"
+        assert team.snapshot().open_runs == 0
+
+
 async def test_a_model_that_was_dropped_comes_back_only_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "compllm.yaml"
     async with team_of(tmp_path) as team:
@@ -324,6 +342,29 @@ async def test_a_model_that_a_reload_adds_begins_with_the_footprint_measured_bef
         team.reload(load_team(path))
         model = team._executor.scheduler.models["three"]
         assert (model.footprint_bytes, model.load_s) == (123_456, 2.5)
+
+
+async def test_a_reload_that_is_refused_has_changed_nothing(tmp_path: Path) -> None:
+    def written(capacity_bytes: int, **contexts: int) -> TeamFile:
+        models = "".join(f"  {name}: {{backend: embedded, context_tokens: {n}}}\n" for name, n in contexts.items())
+        path = tmp_path / "compllm.yaml"
+        path.write_text(
+            CLINIC.replace("experts:", f"{models}experts:") + f"devices: {{cpu: {{capacity: {capacity_bytes}}}}}"
+        )
+        return load_team(path)
+
+    settings = Settings(tmp_path / "cache", tmp_path / "data")
+    made = make_backend(written(2**40, three=512), "three", settings)
+    assert isinstance(made, EmbeddedBackend)
+    room_bytes = 5 * made.estimated_footprint_bytes() // 2
+    fakes = {"one": FakeExpert(), "two": FakeExpert()}
+    team = Team(written(room_bytes, three=512), settings, backends={**fakes, "three": made}, encoder=WordEncoder())
+    async with team:
+        with pytest.raises(ModelTooLargeError, match="'five'"):
+            team.reload(written(room_bytes, three=512, four=512, five=1_000_000))
+        assert made.alone
+        team.reload(written(room_bytes, three=512, four=512))
+        assert not made.alone
 
 
 async def test_a_missing_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,11 +110,27 @@ def make_embedded(file: TeamFile, config: EmbeddedModelConfig, settings: Setting
 
 def share_cores(backends: Mapping[str, Backend], devices: Iterable[Device]) -> None:
     """Tell the embedded models whether another one may be in memory, and at work, at the same time."""
-    embedded = [each for each in backends.values() if isinstance(each, EmbeddedBackend)]
-    smallest = sorted(each.estimated_footprint_bytes() for each in embedded)[:2]
-    together = len(smallest) > 1 and any(sum(smallest) <= device.capacity_bytes for device in devices)
-    for each in embedded:
-        each.alone = not together
+    tell_alone(backends, alone=are_alone(backends, devices))
+
+
+def are_alone(backends: Mapping[str, Backend], devices: Iterable[Device]) -> bool:
+    """Return whether no two embedded models fit a device together.
+
+    Raises:
+        ConfigError: the file of a model or of an adapter cannot be read.
+    """
+    smallest = sorted(each.estimated_footprint_bytes() for each in _embedded(backends))[:2]
+    return len(smallest) < 2 or all(sum(smallest) > device.capacity_bytes for device in devices)
+
+
+def tell_alone(backends: Mapping[str, Backend], *, alone: bool) -> None:
+    """Tell the embedded models whether each has the cores for itself; what is loaded heeds it at its next load."""
+    for each in _embedded(backends):
+        each.alone = alone
+
+
+def _embedded(backends: Mapping[str, Backend]) -> list[EmbeddedBackend]:
+    return [each for each in backends.values() if isinstance(each, EmbeddedBackend)]
 
 
 def model_of(name: str, backend: Backend | None, config: ModelConfig, devices: Sequence[Device]) -> Model:

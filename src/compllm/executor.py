@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
@@ -25,6 +25,7 @@ from compllm.core.routing import Assignment, Candidate
 from compllm.core.scheduler import Scheduler
 from compllm.errors import CompLLMError, ExpertError, ExpertOutOfMemoryError
 from compllm.experts.base import Backend
+from compllm.experts.metered import Metered, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Executor:
         self.backends = backends
         self.observers = observers
         self._runs: dict[str, _OpenRun] = {}
+        self._terms: dict[str, ev.RunOpened] = {}
         self._attempts: dict[tuple[str, int], _Attempt] = {}
         self._watches: dict[str, anyio.CancelScope] = {}
         self._tasks: TaskGroup
@@ -121,8 +123,8 @@ class Executor:
             self._runs.clear()
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as evictions:
-                    for backend in self.backends.values():
-                        evictions.start_soon(backend.evict)
+                    for model in self.backends:
+                        evictions.start_soon(self._free, model)
 
     @property
     def tasks(self) -> TaskGroup:
@@ -130,20 +132,29 @@ class Executor:
         return self._tasks
 
     def open_run(self, run: str, work: NodeWork, terms: ev.RunOpened | None = None) -> anyio.Event:
-        """Make a run known; the event returned is set when the scheduler has finished it.
+        """Make a run known; the event returned is set when the scheduler has finished its nodes.
+
+        If the terms say that it goes on after that, leases may be held for it until `end_run`.
 
         Raises:
             QueueFullError: no more runs are taken; nothing has changed.
         """
-        opened = _OpenRun(work)
-        commands = self.scheduler.handle_all((terms or ev.RunOpened(run),), time.monotonic())
+        opened, terms = _OpenRun(work), terms or ev.RunOpened(run)
+        commands = self.scheduler.handle_all((terms,), time.monotonic())
         self._runs[run] = opened
+        if terms.goes_on:
+            self._terms[run] = terms
         for command in commands:
             self._perform(command)
         return opened.finished
 
+    def end_run(self, run: str) -> None:
+        """Count a run no longer as open; to be called when all is done for it."""
+        self._terms.pop(run, None)
+        self.scheduler.admission.end(run)
+
     def is_open(self, run: str) -> bool:
-        """Whether the scheduler has not finished the run yet."""
+        """Whether the scheduler has not finished the nodes of the run yet."""
         return run in self._runs
 
     def dispatch(self, event: ev.SchedulerEvent) -> None:
@@ -161,13 +172,16 @@ class Executor:
     async def lease(self, model: str, purpose: str, part_of: str = "") -> AsyncIterator[Backend]:
         """Hold a slot of a model, loaded if need be, for work on behalf of a run that is no node of its plan.
 
+        It is done on the terms of that run, whose user is charged the tokens that the backend counts.
+
         Raises:
             ExpertError: the model cannot be brought to answer.
         """
         self._leases += 1
         run = f"{purpose}:{self._leases}"
         work = _LeaseWork()
-        self.open_run(run, work, ev.RunOpened(run, part_of=part_of))
+        terms = self._terms.get(part_of, ev.RunOpened(run))
+        self.open_run(run, work, replace(terms, run=run, part_of=part_of, goes_on=False))
         assignment = Assignment((Candidate(purpose, model),), "given", 1.0, 1.0, passed=True, reason=purpose)
         self.dispatch(ev.NodeAdded(run, 1, purpose, (), assignment))
         self.dispatch(ev.PlanClosed(run))
@@ -175,7 +189,7 @@ class Executor:
             await work.granted.wait()
             if work.refused is not None:
                 raise ExpertError(work.refused, expert=purpose)
-            yield self.backends[model]
+            yield Metered(self.backends[model], work.usage)
         finally:
             work.released.set()
             if self.is_open(run) and (run, 1) not in self._attempts:
@@ -224,7 +238,7 @@ class Executor:
         match command:
             case ev.LoadModel(model, device):
                 self._notify(ev.ModelLoading(model, device))
-                self._tasks.start_soon(self._load, model, device)
+                self._tasks.start_soon(self._load, command)
             case ev.EvictModel(model, device):
                 self._watches.pop(model).cancel()
                 self._tasks.start_soon(self._evict, model, device)
@@ -259,11 +273,12 @@ class Executor:
         if self.is_open(command.run):
             self._end_with(routed)
 
-    async def _load(self, model: str, device: str) -> None:
+    async def _load(self, command: ev.LoadModel) -> None:
+        model, device = command.model, command.device
         try:
             report = await self.backends[model].load()
         except ExpertOutOfMemoryError as error:
-            needed = int(self.scheduler.models[model].footprint_bytes * _OOM_GROWTH)
+            needed = int(command.reserved_bytes * _OOM_GROWTH)
             self.dispatch(ev.ModelLoadFailed(model, device, str(error), retryable=True, needed_bytes=needed))
         except CompLLMError as error:
             retryable = isinstance(error, ExpertError) and error.retryable
@@ -277,7 +292,11 @@ class Executor:
 
     async def _watch(self, scope: anyio.CancelScope, model: str, device: str) -> None:
         with scope:
-            reason = await self.backends[model].crashed()
+            try:
+                reason = await self.backends[model].crashed()
+            except Exception as error:  # noqa: BLE001 - the boundary of one watch: what cannot be watched is given up
+                reason = f"{type(error).__name__}: {error}"
+                await self._free(model)
             if self._watches.get(model) is not scope:
                 return  # its eviction has begun meanwhile and will be reported
             del self._watches[model]
@@ -289,8 +308,15 @@ class Executor:
             self.dispatch(ev.ModelCrashed(model, device, reason))
 
     async def _evict(self, model: str, device: str) -> None:
-        await self.backends[model].evict()
+        await self._free(model)
         self.dispatch(ev.ModelEvicted(model, device))
+
+    async def _free(self, model: str) -> None:
+        """Have a backend free its memory; where that raises, it is logged, and the memory taken to be free."""
+        try:
+            await self.backends[model].evict()
+        except Exception as error:  # noqa: BLE001 - the boundary of one eviction: whatever a backend raises is reported
+            _log.error("an eviction failed", extra={"fields": {"model": model, "error": type(error).__name__}})
 
     async def _wake(self, at_s: float) -> None:
         await anyio.sleep(max(0.0, at_s - time.monotonic()))
@@ -313,6 +339,7 @@ class _LeaseWork:
         self.granted = anyio.Event()
         self.released = anyio.Event()
         self.refused: str | None = None
+        self.usage = Usage()
 
     async def resolve(self, node: int) -> ev.NodeRouted:
         """Never asked for: the node is final."""
@@ -322,7 +349,8 @@ class _LeaseWork:
         """Tell the holder that the slot is there, and keep it until the holder lets go."""
         self.granted.set()
         await self.released.wait()
-        return SubAnswer("", command.expert, command.model)
+        prompt_tokens, completion_tokens = self.usage.prompt_tokens, self.usage.completion_tokens
+        return SubAnswer("", command.expert, command.model, (), prompt_tokens, completion_tokens)
 
     def notify(self, event: ev.Event) -> None:
         """Pass a refusal on to whoever waits for the slot."""

@@ -59,6 +59,6 @@ class Learned:
         self.journal.remember(f"estimates of {self.team}", self.scheduler.estimates.dump())  # type: ignore[arg-type]
         for name, identity in identities.items():
             if name in self.scheduler.footprints.measured:
-                model = self.scheduler.models[name]
-                footprint = {"bytes": model.footprint_bytes, "load_s": model.load_s}
+                footprint_bytes, load_s = self.scheduler.footprints.measured[name]
+                footprint = {"bytes": footprint_bytes, "load_s": load_s}
                 self.journal.remember(f"footprint of {identity}", footprint)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from compllm.aggregator.base import Aggregator
 from compllm.aggregator.joined import JoinedAggregator
 from compllm.aggregator.written import ModelAggregator
 from compllm.assembly import (
+    are_alone,
     make_backend,
     make_encoder,
     make_router,
@@ -26,6 +27,7 @@ from compllm.assembly import (
     profile_of,
     secrets_of,
     share_cores,
+    tell_alone,
 )
 from compllm.config import (
     ExpertConfig,
@@ -286,7 +288,7 @@ class Team:
     def snapshot(self) -> Snapshot:
         """Return what is queued, running and resident now."""
         scheduler = self._executor.scheduler
-        return take_snapshot(scheduler.graph, scheduler.ledger)
+        return take_snapshot(scheduler.graph, scheduler.ledger, len(scheduler.admission))
 
     def reload(self, file: TeamFile) -> None:
         """Go on with another version of the team file; open runs end with the experts that they began with.
@@ -307,12 +309,13 @@ class Team:
         experts = self._make_experts(file)
         router = make_router(file, self._encoder, partial(_best_passages, experts))
         devices = list(self._executor.scheduler.ledger.devices.values())
-        share_cores(self._backends | backends, devices)
+        alone = are_alone(self._backends | backends, devices)
         measured = self._learned.footprints(_identities(backends))
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._learned.correct(measured)
-        self._executor.scheduler.limit_runs(file.config.limits.runs)
+        self._executor.scheduler.admission.most_runs = file.config.limits.runs
         self._backends.update(backends)
+        tell_alone(self._backends, alone=alone)
         self._known_models.update(added)
         self._journal.hide(secrets_of(file))
         self.file, self.router, self._experts = file, router, experts

@@ -116,7 +116,7 @@ class Run:
         """
         if self._finished is None:
             deadline_s = time.monotonic() + self.stages.deadline_s
-            terms = ev.RunOpened(self.id, self.user, self.priority, deadline_s)
+            terms = ev.RunOpened(self.id, self.user, self.priority, deadline_s, goes_on=True)
             try:
                 self._finished = self.stages.executor.open_run(self.id, self, terms)
             except QueueFullError:
@@ -128,19 +128,25 @@ class Run:
     async def live(self) -> None:
         """Plan, execute and aggregate; every failure becomes an event, and the stream ends."""
         self._has_begun = True
-        deadline_s = anyio.current_time() + self.stages.deadline_s
         with self._send:
-            self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
-            in_time = await self._execute(deadline_s)
-            with self._writing:
-                ending = await self._conclude(deadline_s, in_time=in_time)
-            if self._writing.cancelled_caught:
-                self.notify(ev.RunCancelled(self.id, self._cancelled))
-                ending = ev.RunFailed(self.id, f"cancelled: {self._cancelled}")
-            stamped = self._record(ending)
-            with anyio.CancelScope(shield=True):
-                await self._flush()
-            self._publish(stamped)
+            try:
+                await self._publish_all()
+            finally:
+                self.stages.executor.end_run(self.id)
+
+    async def _publish_all(self) -> None:
+        deadline_s = anyio.current_time() + self.stages.deadline_s
+        self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
+        in_time = await self._execute(deadline_s)
+        with self._writing:
+            ending = await self._conclude(deadline_s, in_time=in_time)
+        if self._writing.cancelled_caught:
+            self.notify(ev.RunCancelled(self.id, self._cancelled))
+            ending = ev.RunFailed(self.id, f"cancelled: {self._cancelled}")
+        stamped = self._record(ending)
+        with anyio.CancelScope(shield=True):
+            await self._flush()
+        self._publish(stamped)
 
     async def _execute(self, deadline_s: float) -> bool:
         """Plan and run until every node has ended; return whether that was before the deadline."""

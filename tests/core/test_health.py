@@ -68,11 +68,3 @@ def test_a_rest_never_shrinks() -> None:
     fail(health, 0.0, retryable=False)
     fail(health, 1.0)
     assert health.rests_until_s == 61.0
-
-
-def test_given_up_is_for_ever() -> None:
-    health = Health()
-    health.give_up("too large")
-    fail(health, 5.0)
-    assert (health.given_up, health.broken, health.rests_until_s, health.reason) == (True, True, math.inf, "too large")
-    assert not Health().given_up

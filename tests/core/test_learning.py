@@ -33,6 +33,7 @@ def test_nothing_known_means_the_defaults() -> None:
 
 
 def test_one_outlier_does_not_move_a_duration() -> None:
+    assert learned((answer(2.0), ALONE)).shortest_s("e") == 0.0
     estimates = learned(*[(answer(2.0), ALONE)] * 5, (answer(500.0), ALONE))
     assert estimates.duration_s("e") == 2.0
     assert estimates.shortest_s("e") == 2.0

@@ -58,3 +58,46 @@ def test_starts_on_a_shared_device_count_against_everyone_who_could_use_it() -> 
     assert places.starving("y", "") is old["c"]  # older than z, which starves too
     old["c"].move("running", 1.0)
     assert places.starving("y", "") is old["z"]
+
+
+@given(st.integers(1, 4), st.lists(st.integers(0, 30), max_size=60))
+def test_the_oldest_of_a_place_is_never_overtaken_more_often_than_allowed(bound: int, choices: list[int]) -> None:
+    """Whoever chooses whom, as long as only the starving one starts while there is one."""
+    places = placed([Model("m", devices=("x",))], bound)
+    waiting = [ready(order, "m") for order in range(1, 1 + len(choices))]
+    for node in waiting:
+        places.note_ready(node)
+    overtaken = 0
+    for choice in choices:
+        node = places.starving("x", "") or waiting[choice % len(waiting)]
+        overtaken = 0 if node is waiting[0] else overtaken + 1
+        assert overtaken <= bound
+        places.note_start(node, "x")
+        waiting.remove(node)
+        node.move("running", 1.0)
+
+
+def test_a_starved_node_that_starts_uses_the_credit_up() -> None:
+    places = placed([Model("m", devices=("x",)), Model("n", devices=("x",))], 2)
+    nodes = [ready(order, "mn"[order % 2]) for order in range(1, 6)]
+    for node in nodes:
+        places.note_ready(node)
+    for late in nodes[3:]:
+        places.note_start(late, "x")
+        late.move("running", 1.0)
+    assert places.starving("x", "") is nodes[0]
+    places.note_start(nodes[0], "x")
+    nodes[0].move("running", 1.0)
+    assert places.starving("x", "") is None  # the next oldest may be overtaken as often again
+
+
+def test_a_younger_node_that_starts_in_spite_of_a_starving_one_leaves_it_its_turn() -> None:
+    """As a replica does that was loaded for it."""
+    places = placed([Model("m", devices=("x",))], 1)
+    old, owed, late = nodes = [ready(order, "m") for order in (1, 2, 3)]
+    for node in nodes:
+        places.note_ready(node)
+    for node in (late, owed):
+        places.note_start(node, "x")
+        node.move("running", 1.0)
+    assert places.starving("x", "") is old

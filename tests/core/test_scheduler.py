@@ -88,7 +88,7 @@ def run(node: int, model: str, attempt: int = 1, *, of: str = "r", device: str =
 
 
 def load(model: str, device: str = "cpu") -> LoadModel:
-    return LoadModel(model, device)
+    return LoadModel(model, device, 0)
 
 
 def evict(model: str) -> EvictModel:
@@ -517,6 +517,43 @@ def test_what_turns_out_larger_than_the_device_is_given_up() -> None:
     reason = "a turned out to need 11 bytes, more than there is room for"
     assert bench.load_failed("a", needed=11) == [GiveUpNode("r", 2, reason), run(1, "far", device="remote")]
     assert bench.add(3, "a") == [GiveUpNode("r", 3, reason)]
+
+
+def test_after_a_rest_it_is_tried_again_with_the_first_estimate() -> None:
+    """Another program may have held the memory."""
+    bench = Bench(local("a"))
+    bench.add(1, "a")
+    bench.load_failed("a", needed=11)
+    bench.now_s = 10.0
+    assert bench.add(2, "a") == [load("a")]
+    assert bench.scheduler.ledger.free_bytes("cpu") == 6
+    assert bench.loaded("a") == [run(2, "a")]
+
+
+def test_what_a_pin_leaves_no_room_for_is_loaded_when_the_pin_has_shrunk() -> None:
+    bench = Bench(local("pin", pinned=True), local("b", 5))
+    bench.add(1, "pin")
+    bench.loaded("pin", 6)
+    bench.done(1)
+    assert [type(command) for command in bench.add(2, "b")] == [GiveUpNode]
+    bench.crashed("pin")
+    bench.wake(1.0)
+    bench.add(3, "pin")
+    bench.loaded("pin", 4)
+    assert bench.add(4, "b") == [load("b")]
+
+
+def test_models_are_added_beside_one_that_has_become_too_large() -> None:
+    bench = Bench(local("pin", 1, pinned=True), local("a"))
+    bench.add(1, "a")
+    bench.loaded("a", 11)
+    bench.evicted("a")
+    bench.scheduler.add_models([])
+    with pytest.raises(ModelTooLargeError, match="'c'"):
+        bench.scheduler.add_models([local("b"), local("c", 10)])
+    assert "b" not in bench.scheduler.models
+    bench.scheduler.add_models([local("b")])
+    assert bench.add(2, "b") == [load("b")]
 
 
 def test_an_overrun_is_evicted_at_once_and_loaded_when_there_is_room() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Multiset
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +23,65 @@ def test_who_comes_back_starts_level_with_those_who_stayed() -> None:
     counters = Counters()
     counters.enter("busy")
     for _ in range(5):
-        counters.serve("busy", 10.0)
+        counters.charge("busy", 10.0)
     counters.enter("late")
-    assert counters.spent("late") == 40.0  # where the busy one stood when it was served last
-    assert counters.spent("busy") == 50.0
+    assert counters.spent("late") == 50.0
+
+
+def test_a_newcomer_starts_with_the_lowest_who_waits_whatever_others_were_served() -> None:
+    counters = Counters()
+    for name in ("busy", "modest"):
+        counters.enter(name)
+    counters.charge("busy", 1_000.0)
+    counters.charge("modest", 30.0)
+    counters.enter("late")
+    assert counters.spent("late") == 30.0
+    counters.leave("modest")
+    counters.leave("late")
+    counters.enter("later")
+    assert counters.spent("later") == 1_000.0  # only the busy one waits
+
+
+def test_who_comes_when_nobody_waits_starts_where_the_others_left() -> None:
+    counters = Counters()
+    for name in ("busy", "modest"):
+        counters.enter(name)
+    counters.charge("busy", 1_000.0)
+    counters.charge("modest", 30.0)
+    for name in ("busy", "modest"):
+        counters.leave(name)
+    counters.enter("late")
+    assert counters.spent("late") == 1_000.0
+
+
+def test_coming_and_going_leaves_nothing_behind() -> None:
+    counters = Counters()
+    counters.enter("patient")
+    for _ in range(1_000):
+        counters.enter("guest")
+        counters.leave("guest")
+    assert len(counters._lowest) < 100
+
+
+@given(st.lists(st.tuples(st.sampled_from(["enter", "leave", "charge"]), st.sampled_from("abcd")), max_size=80))
+def test_the_level_of_newcomers_is_the_lowest_that_waits_and_never_falls(moves: list[tuple[str, str]]) -> None:
+    counters, waiting, level = Counters(), Multiset[str](), 0.0
+    for move, name in moves:
+        before, others = counters.spent(name), [counters.spent(each) for each in +waiting]
+        if move == "charge":
+            counters.charge(name, 10.0)
+        elif move == "leave" and waiting[name]:
+            counters.leave(name)
+            waiting[name] -= 1
+        elif move == "enter":
+            counters.enter(name)
+            is_new = others and not waiting[name]
+            waiting[name] += 1
+            assert not is_new or counters.spent(name) == max(before, min(others))
+        if +waiting:
+            lowest = min(counters.spent(each) for each in +waiting)
+            assert lowest >= level
+            level = lowest
 
 
 def test_of_those_who_have_gone_only_some_are_remembered() -> None:
@@ -32,7 +89,7 @@ def test_of_those_who_have_gone_only_some_are_remembered() -> None:
     for number in range(10_000):
         counters.enter(f"guest{number}")
         counters.leave(f"guest{number}")
-        counters.serve(f"guest{number}", 8.0)
+        counters.charge(f"guest{number}", 8.0)
     assert len(counters) < 2_500
 
 
@@ -40,7 +97,7 @@ def test_a_group_is_charged_for_its_members_and_members_count_within_it() -> Non
     shares = Shares()
     for user in ("ann/x", "ann/y", "bob"):
         shares.enter(user)
-    shares.serve("ann/x", 10.0)
+    shares.charge("ann/x", 10.0)
     assert shares.spent("ann/x") == (10.0, 10.0)
     assert shares.spent("ann/y") == (10.0, 0.0)
     assert shares.spent("bob") == (0.0, 0.0)

@@ -7,8 +7,9 @@ import pytest
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.events import FinishRun, GiveUpNode
-from compllm.core.ledger import Model
+from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
+from compllm.core.scheduler import Scheduler
 from compllm.errors import QueueFullError
 from tests.core.test_scheduler import Bench, local, run
 
@@ -40,7 +41,7 @@ def test_a_user_who_asks_for_much_does_not_delay_one_who_asks_for_little() -> No
     open_run(bench, "few", "modest")
     for node in (1, 2):
         bench.add(node, "far", run="few")
-    assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["few", "many", "few", "many"]
+    assert order_of(bench, ("many", 1), 4, {"many": 32, "few": 32}) == ["many", "few", "many", "few"]
 
 
 def test_who_asks_in_the_name_of_many_gets_no_more() -> None:
@@ -90,18 +91,72 @@ def test_a_higher_priority_goes_first_whoever_asks() -> None:
     assert bench.done(1, run="normal") == [run(1, "far", of="urgent", device="remote")]
 
 
+TOO_LATE = "it can no longer be answered before the deadline"
+
+
+def teach(bench: Bench, model: str, *lasted_s: float, device: str = "remote") -> None:
+    """Have the model's expert answer several times, each in so many seconds."""
+    for number, elapsed_s in enumerate(lasted_s):
+        name = f"lesson{number}"
+        assert bench.add(1, model, run=name) == [run(1, model, of=name, device=device)]
+        bench.now_s += elapsed_s
+        bench.send(ev.NodeCompleted(name, 1, SubAnswer("yes", "e", "m", (), 10, 10, 0.1, elapsed_s)))
+        bench.send(ev.PlanClosed(name))
+
+
 def test_a_node_that_cannot_end_before_the_deadline_is_not_started() -> None:
     bench = Bench(Model("far", slots=1))
-    bench.add(1, "far", run="teacher")
-    bench.now_s = 5.0
-    answer = SubAnswer("yes", "e", "m", (), 10, 10, 0.1, 5.0)
-    bench.send(ev.NodeCompleted("teacher", 1, answer))  # such answers take five seconds
-    bench.send(ev.PlanClosed("teacher"))
-    open_run(bench, "late", deadline_s=8.0)
-    reason = "it can no longer be answered before the deadline"
-    assert bench.add(1, "far", run="late") == [GiveUpNode("late", 1, reason)]
-    open_run(bench, "early", deadline_s=11.0)
+    teach(bench, "far", 5.0, 6.0)
+    open_run(bench, "late", deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far", run="late") == [GiveUpNode("late", 1, TOO_LATE)]
+    open_run(bench, "early", deadline_s=bench.now_s + 5.0)
     assert bench.add(1, "far", run="early") == [run(1, "far", of="early", device="remote")]
+
+
+def test_one_slow_answer_is_not_enough_to_refuse_others() -> None:
+    bench = Bench(Model("far", slots=1))
+    teach(bench, "far", 5.0)
+    open_run(bench, "r", deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far") == [run(1, "far", device="remote")]
+
+
+def test_after_a_refusal_another_node_may_show_that_answers_have_become_faster() -> None:
+    bench = Bench(Model("far", slots=1))
+    teach(bench, "far", 5.0, 5.0)
+    for name in "abcd":
+        open_run(bench, name, deadline_s=bench.now_s + 4.0)
+    assert bench.add(1, "far", run="a") == [GiveUpNode("a", 1, TOO_LATE)]
+    assert bench.add(1, "far", run="b") == [run(1, "far", of="b", device="remote")]
+    assert bench.failed(1, run="b") == [GiveUpNode("b", 1, "no")]  # nothing was learned
+    assert bench.add(1, "far", run="c") == [GiveUpNode("c", 1, TOO_LATE)]
+    assert bench.add(1, "far", run="d") == [run(1, "far", of="d", device="remote")]
+    bench.now_s += 1.0
+    bench.send(ev.NodeCompleted("d", 1, SubAnswer("yes", "e", "m", (), 10, 10, 0.1, 1.0)))
+    for name in "ef":
+        open_run(bench, name, deadline_s=bench.now_s + 4.0)
+        assert bench.add(1, "far", run=name) == [run(1, "far", of=name, device="remote")]
+        bench.failed(1, run=name)
+
+
+def test_after_its_deadline_no_node_is_started_to_learn_from() -> None:
+    bench = Bench(Model("far", slots=1))
+    for name in "ab":
+        open_run(bench, name, deadline_s=1.0)
+    bench.now_s = 2.0
+    for name in "ab":
+        assert bench.add(1, "far", run=name) == [GiveUpNode(name, 1, TOO_LATE)]
+
+
+def test_what_is_left_until_a_deadline_counts_as_more_on_a_faster_device() -> None:
+    model = Model("m", 4, devices=("gpu",))
+    bench = Bench(model)
+    bench.scheduler = Scheduler([model], [Device("gpu", 10, speed=4.0)])
+    bench.add(1, "m")
+    bench.loaded("m", device="gpu")
+    bench.done(1)
+    teach(bench, "m", 1.0, 1.0, device="gpu")
+    open_run(bench, "soon", deadline_s=bench.now_s + 1.0)
+    assert bench.add(1, "m", run="soon") == [run(1, "m", of="soon", device="gpu")]
 
 
 def test_more_runs_than_allowed_are_refused_and_nothing_changes() -> None:
@@ -115,12 +170,25 @@ def test_more_runs_than_allowed_are_refused_and_nothing_changes() -> None:
     open_run(bench, "s")
 
 
-def test_work_for_a_run_inherits_its_terms() -> None:
-    bench = Bench(Model("far"))
-    bench.send(ev.RunOpened("r", "ann", 3, 7.0))
-    bench.send(ev.RunOpened("r:planner", part_of="r"))
-    part = bench.scheduler.graph.runs["r:planner"]
-    assert (part.user, part.priority, part.deadline_s) == ("ann", 3, 7.0)
+def test_a_run_that_goes_on_counts_as_open_until_its_end_is_told() -> None:
+    bench = Bench(Model("far"), rules=Rules(max_runs=1))
+    bench.send(ev.RunOpened("r", goes_on=True))
+    assert bench.close("r") == [FinishRun("r")]
+    with pytest.raises(QueueFullError):
+        open_run(bench, "s")
+    bench.scheduler.admission.end("r")
+    open_run(bench, "s")
+
+
+def test_work_for_a_run_goes_by_its_own_terms_when_the_nodes_have_ended() -> None:
+    bench = Bench(Model("far", slots=1))
+    open_run(bench, "r", "ann", 3)
+    assert bench.close("r") == [FinishRun("r")]
+    for node in (1, 2, 3):
+        bench.add(node, "far", run="backlog")
+    bench.send(ev.RunOpened("writer", "ann", 3, part_of="r"))
+    bench.add(1, "far", run="writer")
+    assert bench.done(1, run="backlog") == [run(1, "far", of="writer", device="remote")]
 
 
 def test_a_batch_is_filled_whatever_was_measured() -> None:
@@ -154,3 +222,33 @@ def test_a_replica_is_started_beside_another_for_all_that_waits_for_it() -> None
             bench.add(node, "b", run="b")
         bench.loaded("a")
         assert len(bench.loaded("b")) == started
+
+
+def test_a_long_backlog_takes_one_start_in_so_many_from_a_higher_priority() -> None:
+    bench = Bench(Model("far", slots=1), rules=Rules(max_overtakes=3))
+    open_run(bench, "batch")
+    for node in range(30):
+        bench.add(node, "far", run="batch")
+    running, served = ("batch", 0), []
+    for number in range(20):
+        open_run(bench, f"chat{number}", priority=1)
+        bench.add(1, "far", run=f"chat{number}")
+        (started,) = bench.done(running[1], run=running[0])
+        assert isinstance(started, ev.RunNode)
+        running = (started.run, started.node)
+        served.append(started.run[:4])
+    assert served == ["chat", "chat", "chat", "batc"] * 5
+
+
+def test_a_newcomer_and_one_who_waits_are_served_in_turn_whatever_a_third_was_served() -> None:
+    bench = Bench(Model("far", slots=1))
+    for name, priority in (("first", 0), ("heavy", 1)):
+        open_run(bench, name, name, priority)
+        for node in range(1, 31):
+            bench.add(node, "far", run=name)
+    tokens = dict.fromkeys(("first", "heavy", "late"), 32)
+    assert order_of(bench, ("first", 1), 30, tokens) == ["heavy"] * 30
+    open_run(bench, "late", "late")
+    for node in range(1, 31):
+        bench.add(node, "far", run="late")
+    assert sorted(order_of(bench, ("heavy", 30), 20, tokens)) == ["first"] * 10 + ["late"] * 10

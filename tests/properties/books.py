@@ -104,7 +104,8 @@ class Books:
         self.replicas: dict[str, ReplicaBook] = {
             model.name: ReplicaBook("remote", 0, frozenset(), "resident") for model in team.models if not model.devices
         }
-        self.estimate_bytes = {model.name: model.footprint_bytes for model in team.models}
+        self.sure_bytes = {model.name: model.footprint_bytes for model in team.models}
+        self.supposed_bytes = dict(self.sure_bytes)
         self.troubled: set[str] = set()
         self.wakes: list[float] = []
         self.stale: list[ev.SchedulerEvent] = []
@@ -190,16 +191,20 @@ class Books:
     def _saw_model_loaded(self, event: ev.ModelLoaded) -> None:
         replica = self.replicas[event.model]
         replica.state = "resident"
-        self.estimate_bytes[event.model] = event.footprint_bytes
+        if (
+            event.footprint_bytes > self.sure_bytes[event.model]
+        ):  # it, or what a pin leaves no room, may be hopeless now
+            self.troubled |= set(self.models) if self.models[event.model].pinned else {event.model}
+        self.sure_bytes[event.model] = self.supposed_bytes[event.model] = event.footprint_bytes
         if event.footprint_bytes - replica.bytes > self.free_bytes(replica.device):
             self.overrun = event.model
         else:
             replica.bytes = event.footprint_bytes
 
     def _saw_model_load_failed(self, event: ev.ModelLoadFailed) -> None:
-        del self.replicas[event.model]
+        replica = self.replicas.pop(event.model)
         self.troubled.add(event.model)
-        self.estimate_bytes[event.model] = max(self.estimate_bytes[event.model], event.needed_bytes or 0)
+        self.supposed_bytes[event.model] = max(replica.bytes, event.needed_bytes or 0)
 
     def _saw_model_evicted(self, event: ev.ModelEvicted) -> None:
         del self.replicas[event.model]
@@ -306,7 +311,9 @@ class Books:
         askers = frozenset(ready if is_asked_for and command.model not in self.troubled else ())
         if command.model in self.replicas or not (wanted or command.model in self.expected):
             raise Broken(3, f"{command}, wanted by {len(wanted)} nodes")
-        self.replicas[command.model] = ReplicaBook(command.device, self.estimate_bytes[command.model], askers)
+        if command.reserved_bytes not in (self.sure_bytes[command.model], self.supposed_bytes[command.model]):
+            raise Broken(1, f"{command} is no footprint that was known")
+        self.replicas[command.model] = ReplicaBook(command.device, command.reserved_bytes, askers)
 
     def _told_EvictModel(self, command: ev.EvictModel) -> None:
         replica = self.replicas.get(command.model)
@@ -375,19 +382,24 @@ class Books:
         return active or bool(self.wakes) or any(r.state in {"loading", "evicting"} for r in self.replicas.values())
 
     def _count_overtakes(self, started: NodeBook, command: ev.RunNode) -> None:
-        """Count the start against every older node that is its model's oldest for sure and wants the same place."""
+        """Count the start against an older node that wants the same place, for as long as it is the oldest there."""
         most_devices = max((len(homes) for homes in self.homes.values()), default=1)
         bound = self.team.rules.max_overtakes * max(1, most_devices) + len(self.models)
         ready = [(key, book) for key, book in self.nodes.items() if book.state == "ready"]
         for key, book in ready:
-            if not book.calm or self.troubled.intersection(book.models) or book.ready_at >= started.ready_at:
+            if not book.calm or self.troubled.intersection(book.models):
                 continue
             model = book.models[0]
-            rivals = [b for k, b in ready if k != key and model in b.models and b.ready_at <= book.ready_at]
-            if not rivals and (model == command.model or command.device in self.homes[model]):
-                book.overtaken += 1
+            if any(k != key and b.ready_at <= book.ready_at and self._may_share(model, b) for k, b in ready):
+                book.overtaken = 0
+            elif model == command.model or command.device in self.homes[model]:
+                book.overtaken += book.ready_at < started.ready_at
             if book.overtaken > bound:
                 raise Broken(5, f"node {key} was overtaken {book.overtaken} times; {bound} is the bound")
+
+    def _may_share(self, model: str, book: NodeBook) -> bool:
+        """Whether a node may want the place of a model."""
+        return any(model == other or self.homes[model] == self.homes[other] != () for other in book.models)
 
 
 def place_models_or_none(team: Team) -> dict[str, tuple[str, ...]]:

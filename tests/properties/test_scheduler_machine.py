@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.properties.books import can_work, place_models_or_none
-from tests.properties.world import World, drive, random_team, working_team
+from tests.properties.world import World, crowded_team, drive, random_team, working_team
 
 SEQUENCES = int(os.environ.get("COMPLLM_SEQUENCES", "200"))
 randoms = st.randoms(use_true_random=False)
@@ -100,6 +100,23 @@ def test_random_histories_keep_every_invariant() -> None:
             raise
         assert all(run.finished for run in world.runs.values())
         assert all(book.end for book in world.nodes.values())
+
+
+def test_crowded_histories_with_priorities_keep_every_invariant() -> None:
+    """Models that must leave for each other, plans of three priorities: what makes way must not wait for nothing."""
+    for seed in range(SEQUENCES // 10):
+        try:
+            drive(seed, steps=80, team_from=crowded_team, kind=Crowd)
+        except Exception as error:
+            error.add_note(f"seed {seed}")
+            raise
+
+
+class Crowd(World):
+    """A world of whole plans."""
+
+    def add_node(self, rng: random.Random) -> None:
+        self.add_plan(rng)
 
 
 def test_every_accepted_random_team_can_work() -> None:

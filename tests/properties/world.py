@@ -56,7 +56,7 @@ class World(Books):
     def add_plan(self, rng: random.Random) -> None:
         """Add a whole plan at once, closed, now and then of a user with a priority and a deadline."""
         run = f"r{len(self.runs)}"
-        opened = ev.RunOpened(run, rng.choice("ab"), rng.choice((0, 0, 1)), rng.choice((None, self.now_s + 8.0)))
+        opened = ev.RunOpened(run, rng.choice("ab"), rng.choice((0, 0, 1, 2)), rng.choice((None, self.now_s + 8.0)))
         expected = tuple(dict.fromkeys(candidate.model for candidate in self.assign(rng).candidates))
         self.send_all((opened, ev.ModelsExpected(run, expected[: rng.choice((0, 0, 2))])), self.tick(rng))
         nodes = []
@@ -255,6 +255,7 @@ def drive(
     steps: int = 120,
     self_check: bool = True,
     team_from: Callable[[random.Random], Team] = working_team,
+    kind: type[World] = World,
 ) -> World:
     """Drive one scheduler through a random history to its end, checking all the time.
 
@@ -262,7 +263,7 @@ def drive(
         Broken: an invariant does not hold.
     """
     rng = random.Random(seed)
-    world = World(team_from(rng), make, self_check=self_check)
+    world = kind(team_from(rng), make, self_check=self_check)
     for _ in range(rng.randrange(steps // 4, steps)):
         world.step(rng)
     world.finish(rng)

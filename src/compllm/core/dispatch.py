@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from compllm.core.learning import Estimates
 from compllm.core.ledger import REMOTE, Ledger, Replica
@@ -18,7 +18,10 @@ _GAIN_DECIMALS = 1
 
 
 class Dispatch:
-    """Offers one start after another for the replicas that events have touched."""
+    """Offers one start after another for the replicas that events have touched.
+
+    A replica that `makes_way` for a higher priority gets no more nodes; its device is looked at again at every event.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class Dispatch:
         places: Places,
         shares: Shares,
         estimates: Estimates,
+        makes_way: Callable[[Replica], bool],
     ) -> None:
         self._ledger = ledger
         self._graph = graph
@@ -35,7 +39,9 @@ class Dispatch:
         self._places = places
         self._shares = shares
         self._estimates = estimates
+        self._makes_way = makes_way
         self._touched: dict[tuple[str, str], None] = {}
+        self._held: dict[tuple[str, str], None] = {}
 
     def touch(self, device: str, model: str) -> None:
         """Note that something may start on a device (on the remote one: on a model)."""
@@ -46,6 +52,8 @@ class Dispatch:
 
         Call it again after every start. O(replicas on the device + log n).
         """
+        self._touched |= self._held
+        self._held.clear()
         while self._touched:
             device, model = next(iter(self._touched))
             options = [option for r in self._replicas(device, model) if (option := self._option(r)) is not None]
@@ -78,15 +86,18 @@ class Dispatch:
         return -node.priority, spent, rounded, not replica.leases, -node.urgency_s, node.ready_order, node, replica
 
     def _next_node(self, replica: Replica) -> Node | None:
-        """Return the node that the replica should serve next, unless an older starving one wants its place."""
+        """Return the node that the replica should serve next, unless a starving or more urgent one wants its room."""
         model = replica.model.name
         if replica.owed_to is not None:
             return self._graph.node(*replica.owed_to)  # type: ignore[misc]
         starving = self._places.starving(replica.device, model)
-        if starving is None:
-            return self._queue.urgent(model)
-        node = self._queue.oldest(model)
-        return node if node.ready_order <= starving.ready_order else None
+        if starving is not None:
+            node = self._queue.oldest(model)
+            return node if node.ready_order <= starving.ready_order else None
+        if self._makes_way(replica):
+            self._held[replica.device, ""] = None
+            return None
+        return self._queue.urgent(model)
 
     def _gain(self, replica: Replica) -> float:
         """Return by how much one more request on the replica raises what its device gets done.

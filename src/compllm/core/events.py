@@ -7,7 +7,7 @@ node was sent to an expert, so that news of an attempt that is over can be told 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from compllm.core.answers import SubAnswer
@@ -21,8 +21,9 @@ class RunOpened:
     """A run is about to be planned; it may be left out where the defaults will do.
 
     `user` is who is charged for it, `priority` goes before everything else (larger first), and after `deadline_s` (on
-    the scheduler's clock) nobody wants its nodes. Work on behalf of an open run is `part_of` it: that run's user,
-    priority and deadline hold, and it is not refused when many are open.
+    the scheduler's clock) nobody wants its nodes. Work on behalf of an open run is `part_of` it, and not refused
+    when many are open. A run that `goes_on` when its nodes have ended, for its answer is still to be written, counts as
+    open until the scheduler's `admission` is told of its end.
     """
 
     run: str
@@ -30,6 +31,7 @@ class RunOpened:
     priority: int = 0
     deadline_s: float | None = None
     part_of: str | None = None
+    goes_on: bool = False
     kind: Literal["run_opened"] = "run_opened"
 
 
@@ -387,10 +389,11 @@ class FinishRun:
 
 @dataclass(frozen=True, slots=True)
 class LoadModel:
-    """Load the model on the device; its bytes are reserved."""
+    """Load the model on the device; its `reserved_bytes` are, and do not matter to which command it is."""
 
     model: str
     device: str
+    reserved_bytes: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

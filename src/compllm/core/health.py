@@ -32,24 +32,13 @@ class Health:
     broken: bool = False
     reason: str = ""
 
-    @property
-    def given_up(self) -> bool:
-        """Whether the model is never tried again."""
-        return self.rests_until_s == math.inf
-
     def note_failure(self, backoff: Backoff, reason: str, now_s: float, *, retryable: bool) -> None:
-        """Count a failure and set the rest that follows from it; what is given up stays so."""
-        if self.given_up:
-            return
+        """Count a failure and set the rest that follows from it."""
         self.failures += 1
         self.reason = reason
         self.broken = self.broken or not retryable or self.failures >= backoff.breaker_failures
         pause_s = backoff.breaker_s if self.broken else backoff.pause_s(self.failures)
         self.rests_until_s = max(self.rests_until_s, now_s + pause_s)
-
-    def give_up(self, reason: str) -> None:
-        """Never try the model again."""
-        self.broken, self.rests_until_s, self.reason = True, math.inf, reason
 
     def note_success(self) -> None:
         """Start a new record."""

@@ -35,7 +35,7 @@ class ReplicaSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the scheduler knows at an instant: devices, replicas, and the nodes of open runs by state."""
+    """What the scheduler knows at an instant: devices, replicas, the nodes of open runs by state, and those runs."""
 
     devices: tuple[DeviceSnapshot, ...]
     replicas: tuple[ReplicaSnapshot, ...]
@@ -43,7 +43,7 @@ class Snapshot:
     open_runs: int
 
 
-def take_snapshot(graph: NodeGraph, ledger: Ledger) -> Snapshot:
+def take_snapshot(graph: NodeGraph, ledger: Ledger, open_runs: int) -> Snapshot:
     """Return what is where now; O(nodes + replicas)."""
     return Snapshot(
         tuple(
@@ -54,7 +54,7 @@ def take_snapshot(graph: NodeGraph, ledger: Ledger) -> Snapshot:
         ),
         tuple(ReplicaSnapshot(r.model.name, r.device, r.state, r.bytes, r.model.slots, len(r.leases)) for r in ledger),
         dict(Counter(node.state for node in graph if not node.ended)),
-        graph.admitted,
+        open_runs,
     )
 
 

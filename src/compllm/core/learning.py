@@ -131,8 +131,9 @@ class Estimates:
         return DEFAULT_DURATION_S if guess_s is None else guess_s
 
     def shortest_s(self, expert: str) -> float:
-        """Return the least that an answer of the expert took lately; 0 while nothing is known."""
-        return min(self._durations_s.get(expert, (0.0,)))
+        """Return the least that an answer of the expert took lately; 0 until there are two: one may be an outlier."""
+        known_s = self._durations_s.get(expert, ())
+        return min(known_s) if len(known_s) > 1 else 0.0
 
     def tokens(self, expert: str) -> float:
         """Return what an answer of the expert costs its user as a rule."""

@@ -129,6 +129,10 @@ class Ledger:
         """Return all replicas on a device."""
         return self._on[device].values()
 
+    def speed(self, device: str) -> float:
+        """Return what seconds are divided by on a device; 1 on the remote one."""
+        return self.devices[device].speed if device != REMOTE else 1.0
+
     def free_bytes(self, device: str) -> int:
         """Capacity less everything that is loading, resident or evicting."""
         return self.devices[device].capacity_bytes - self._held_bytes[device]

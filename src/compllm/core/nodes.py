@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from compllm.core.events import NodeAdded
+from compllm.core.events import NodeAdded, RunOpened
 from compllm.core.ledger import Reading
 from compllm.core.routing import Candidate
 from compllm.errors import InvalidTransition
@@ -133,8 +133,7 @@ class Node:
 class Run:
     """One query's nodes; `open_nodes` counts those that have not ended.
 
-    `priority` goes before everything else, larger first; `deadline_s` is when nobody wants the answer any more;
-    `is_admitted` says that it counts towards the runs that may be open at once.
+    `priority` goes before everything else, larger first; `deadline_s` is when nobody wants the answer any more.
     """
 
     id: str
@@ -142,7 +141,6 @@ class Run:
     priority: int = 0
     opened_s: float = 0.0
     deadline_s: float = math.inf
-    is_admitted: bool = False
     nodes: dict[int, Node] = field(default_factory=dict)
     closed: bool = False
     cancelled: bool = False
@@ -155,24 +153,20 @@ class Run:
 
 
 class NodeGraph:
-    """All open runs; `open_nodes` counts their nodes that have not ended, `admitted` those runs that are limited."""
+    """All runs with nodes to come or under way; `open_nodes` counts their nodes that have not ended."""
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
         self.open_nodes = 0
-        self.admitted = 0
 
     def __iter__(self) -> Iterator[Node]:
         return (node for run in self.runs.values() for node in run.nodes.values())
 
-    def open(self, run_id: str, now_s: float, user: str, priority: int, deadline_s: float, part_of: str | None) -> None:
-        """Open a run on its own terms, or on those of the open run that it is part of."""
-        run = self.run(run_id, now_s)
-        whole = self.runs.get(part_of) if part_of is not None else None
-        run.user, run.priority = (whole.user, whole.priority) if whole else (user, priority)
-        run.deadline_s = whole.deadline_s if whole else deadline_s
-        run.is_admitted = part_of is None
-        self.admitted += run.is_admitted
+    def open(self, event: RunOpened, now_s: float) -> None:
+        """Open a run on its terms."""
+        run = self.run(event.run, now_s)
+        run.user, run.priority = event.user, event.priority
+        run.deadline_s = event.deadline_s if event.deadline_s is not None else math.inf
 
     def run(self, run_id: str, now_s: float) -> Run:
         """Return an open run, begun now if it is new."""
@@ -246,4 +240,4 @@ class NodeGraph:
 
     def forget(self, run_id: str) -> None:
         """Drop a finished run."""
-        self.admitted -= self.runs.pop(run_id).is_admitted
+        del self.runs[run_id]

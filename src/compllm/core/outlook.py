@@ -82,7 +82,7 @@ class OutlookPlanner:
         if replica is not None and replica.device != REMOTE and replica.state != "evicting":
             home = devices[replica.device]
             if replica.state == "loading":
-                speed = self._ledger.devices[replica.device].speed
+                speed = self._ledger.speed(replica.device)
                 ready_s = max(0.0, model.load_s / speed - (now_s - replica.used_at_s))
         homes = tuple(devices[device] for device in model.devices)
         size_bytes = replica.bytes if replica is not None and home is not None else model.footprint_bytes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from compllm.core import events as ev
 from compllm.core.demand import Demand
-from compllm.core.ledger import Ledger, Model, Replica
+from compllm.core.ledger import REMOTE, Ledger, Model, Replica
 from compllm.core.nodes import Node, NodeGraph
 from compllm.core.places import Place, Places
 from compllm.core.policy import Credits, Victim, choose_victims, priority
@@ -34,8 +34,9 @@ class Placement:
     """Decides about residency; keeps the ledger's books of what it orders.
 
     `models` is the scheduler's own, corrected estimates included; `may_load` says whether a model is not resting after
-    a failure. `rules.hysteresis` times its reload seconds is how long an idle replica is spared that another node is
-    about to need; `rules.patience` times its cost is what the waits for a swap must add up to, with other work left.
+    a failure, and small enough. `rules.hysteresis` times its reload seconds is how long an idle replica is spared that
+    another node is about to need; `rules.patience` times its cost is what the waits for a swap must add up to, with
+    other work left.
     """
 
     def __init__(
@@ -120,12 +121,12 @@ class Placement:
         return heap[0][0] if heap else math.inf
 
     def hint(self, model: str, now_s: float) -> list[ev.Command]:
-        """Load a model that will probably be needed, if there are bytes that nobody waits for."""
+        """Load a model that will probably be needed and may be, if there are bytes that nobody waits for."""
         self._now_s = now_s
         place = self._places.of(model)
-        waiting = self._of(place)
-        if place.devices and self._ledger.get(model) is None and not self._next_wanted(waiting):
-            self._load_into_free_bytes(self._models[model], self._devices(place, {}), None)
+        is_due = self._ledger.get(model) is None and self._may_load(model)
+        if is_due and not self._next_wanted(self._of(place)):
+            self._load_into_free_bytes(self._models[model], self._unclaimed(place, {}), None)
         commands, self._commands = self._commands, []
         return commands
 
@@ -134,6 +135,14 @@ class Placement:
         self._ledger.begin_eviction(replica, overrun=overrun)
         self.credits.note_eviction(replica.model.name)
         return ev.EvictModel(replica.model.name, replica.device)
+
+    def makes_way(self, replica: Replica) -> bool:
+        """Whether a replica should take no more nodes, so that it can leave for one that a higher priority waits for.
+
+        O(1) while nothing waits for an absent model at a higher priority, else O(replicas on the device).
+        """
+        places = self._places.on(replica.device, "") if replica.device != REMOTE else ()
+        return any(self._makes_way_at(place, replica) for place in places)
 
     def devices_kept_for(self, node: Node) -> Iterable[str]:
         """Return the devices that others had to leave to a node: all of its place if it starved, or what it claims."""
@@ -146,6 +155,32 @@ class Placement:
         """Return the model's node whose turn it is on a device: its oldest while any node starves there."""
         starves = self._places.starving(device, model) is not None
         return self._queue.oldest(model) if starves else self._queue.urgent(model)
+
+    def _makes_way_at(self, place: Place, replica: Replica) -> bool:
+        device, model = replica.device, self._next_wanted(self._of(place))
+        if model is None or self._claimed.get(model, device) != device:
+            return False
+        node = self._queue.urgent(model)
+        if self._is_taken(device, node) or not self._yields(replica, node):
+            return False
+        could_leave_bytes = sum(other.bytes for other in self._ledger.on(device) if self._yields(other, node))
+        if not 0 < self._missing_bytes(device, self._models[model]) <= could_leave_bytes:
+            return False
+        self._affected.setdefault(place, {})[device] = None
+        return True
+
+    def _yields(self, replica: Replica, node: Node) -> bool:
+        """Whether a replica could be evicted for a node as soon as it is idle, though others of lower priority wait."""
+        is_free = replica.state == "resident" and replica.owed_to is None and not replica.model.pinned
+        return is_free and self._outranks(node, replica)
+
+    def _outranks(self, node: Node, replica: Replica) -> bool:
+        """Whether whoever uses a replica, asked for it or waits for it has a lower priority."""
+        keys = [*replica.leases, *([] if replica.owed_to is None else [replica.owed_to])]
+        if any(self._graph.node(*key).priority >= node.priority for key in keys):  # type: ignore[misc]
+            return False
+        name = replica.model.name
+        return not self._queue.waits_for(name) or self._queue.urgent(name).priority < node.priority
 
     def _put_off_until(self, until_s: float, model: str) -> None:
         """Have the model's place looked at again at a time; the earliest of several is enough."""
@@ -176,7 +211,7 @@ class Placement:
         """Load a model for a node or make room for it; one that starves may take what others claim or wait for."""
         node = self.first(model.name, devices[0])
         starving = self._places.has_starved(node)
-        open_devices = [d for d in devices if self._is_open(d, model.name, starving=starving)]
+        open_devices = [d for d in devices if self._is_open(d, node, starving=starving)]
         if self._claimed.get(model.name) in open_devices:
             open_devices = [self._claimed[model.name]]
         if not open_devices or self._load_into_free_bytes(model, open_devices, node):
@@ -185,7 +220,7 @@ class Placement:
         possible = [(self._cost_s(victims), n) for n, (_, victims) in enumerate(found) if victims is not None]
         if possible:
             device, victims = found[min(possible)[1]]
-            if victims and not starving and not self._is_due(model, device, victims):
+            if victims and not starving and not self._is_due(model, device, victims, node):
                 return
             self._claim(device, model.name)
             self._commands += [self.evict(replica) for replica in victims or ()]
@@ -197,7 +232,7 @@ class Placement:
         device = min(fitting, key=lambda d: self._crowding(d, model))
         self._give_claim_up(model.name)
         self._ledger.reserve(model, device, node.key if node is not None else None, self._now_s)
-        self._commands.append(ev.LoadModel(model.name, device))
+        self._commands.append(ev.LoadModel(model.name, device, model.footprint_bytes))
         return True
 
     def _crowding(self, device: str, model: Model) -> tuple[bool, float]:
@@ -216,37 +251,55 @@ class Placement:
         if model in self._claimed:
             del self._claims[self._claimed.pop(model)]
 
-    def _is_open(self, device: str, model: str, *, starving: bool) -> bool:
-        """Whether a model may take bytes of a device: not claimed by another, nor kept for one that starves."""
-        claimant = self._claims.get(device, model)
-        if claimant != model and not starving:
-            if self._queue.waits_for(claimant) and self._ledger.get(claimant) is None:
-                return False
-            self._give_claim_up(claimant)
+    def _is_open(self, device: str, node: Node, *, starving: bool) -> bool:
+        """Whether a node's model may take bytes of a device: not claimed by another, nor kept for one that starves."""
+        model = node.model
+        if not starving and self._is_taken(device, node):
+            return False
         blocker = self._places.starving(device, model)
         return blocker is None or blocker.model == model or blocker.ready_order > self._queue.oldest(model).ready_order
 
+    def _is_taken(self, device: str, node: Node) -> bool:
+        """Whether a device is claimed for others of no lower priority; a claim that holds no longer is given up."""
+        claimant = self._claims.get(device, node.model)
+        if claimant == node.model:
+            return False
+        still_waits = self._queue.waits_for(claimant) and self._ledger.get(claimant) is None
+        if still_waits and self._queue.urgent(claimant).priority >= node.priority:
+            return True
+        self._give_claim_up(claimant)
+        return False
+
     def _victims(self, device: str, model: Model, node: Node, *, starving: bool) -> Sequence[Replica] | None:
         """Return what has to go: nothing if enough is going already, None if there is no way."""
-        need_bytes = model.footprint_bytes - self._ledger.free_bytes(device)
-        need_bytes -= sum(r.bytes for r in self._ledger.on(device) if r.state == "evicting")
+        need_bytes = self._missing_bytes(device, model)
         if need_bytes <= 0:
             return ()
         return choose_victims(self._candidates(device, node, starving=starving), need_bytes) or None
 
+    def _missing_bytes(self, device: str, model: Model) -> int:
+        """Return what a model lacks on a device once everything has left that is leaving."""
+        leaving_bytes = sum(r.bytes for r in self._ledger.on(device) if r.state == "evicting")
+        return model.footprint_bytes - self._ledger.free_bytes(device) - leaving_bytes
+
     def _candidates(self, device: str, node: Node, *, starving: bool) -> Iterator[Victim]:
         for replica in self._ledger.on(device):
             name = replica.model.name
-            if not replica.evictable or (self._queue.waits_for(name) and not starving):
+            if not replica.evictable or not (
+                starving or self._outranks(node, replica) or not self._queue.waits_for(name)
+            ):
                 continue
-            following = self._demand.next_node(name)
-            if following is not None and following.state == "resolving" and not starving:
-                continue
-            reload_s = self._reload_s(name, device)
-            if following is not None and not starving and self._is_worth_waiting(node, following, replica, reload_s):
+            following, reload_s = self._demand.next_node(name), self._reload_s(name, device)
+            if following is not None and not starving and self._is_spared(replica, following, node, reload_s):
                 continue
             idle_s = math.inf if following is None else following.expected_s - self._now_s
             yield Victim(replica, idle_s, reload_s, self.credits.of(name))
+
+    def _is_spared(self, replica: Replica, following: Node, node: Node, reload_s: float) -> bool:
+        """Whether an idle replica stays for who is about to need it, unless for somebody of a higher priority."""
+        if following.priority < node.priority:
+            return False
+        return following.state == "resolving" or self._is_worth_waiting(node, following, replica, reload_s)
 
     def _is_worth_waiting(self, node: Node, following: Node, replica: Replica, reload_s: float) -> bool:
         """Whether a node should let another, about to need an idle replica, go first; asks to be woken if so."""
@@ -268,13 +321,16 @@ class Placement:
         parents = (run.nodes[parent] for _, parent in node.parents)
         return all(parent.ended or parent.state in {"running", "resolving"} for parent in parents)
 
-    def _is_due(self, model: Model, device: str, victims: Sequence[Replica]) -> bool:
+    def _is_due(self, model: Model, device: str, victims: Sequence[Replica], node: Node) -> bool:
         """Whether a swap is worth its loads by now; asks to be woken if not.
 
-        While the device has other work and several runs are open, nodes wait for an absent model until their waits add
-        up to what the swap costs, so that more of them share it (rent or buy: Karlin et al. 1988).
+        While the device has other work, not of a lower priority, and several runs are open, nodes wait for an absent
+        model until their waits add up to what the swap costs, so that more of them share it (rent or buy: Karlin et al.
+        1988).
         """
-        if len(self._graph.runs) < 2 or not any(r.leases or r.state == "loading" for r in self._ledger.on(device)):
+        at_work = (r for r in self._ledger.on(device) if r.leases or r.state == "loading")
+        others = (r for r in at_work if not (r.leases or r.owed_to) or not self._outranks(node, r))
+        if len(self._graph.runs) < 2 or not any(others):
             return True
         cost_s = self._reload_s(model.name, device) + self._cost_s(victims)
         until_s = self._queue.waited_until_s(model.name, self._rules.patience * cost_s)
@@ -288,14 +344,14 @@ class Placement:
         return sum(self._reload_s(r.model.name, r.device) for r in victims or () if self._demand.of(r.model.name))
 
     def _reload_s(self, model: str, device: str) -> float:
-        return self._models[model].load_s / self._ledger.devices[device].speed
+        return self._models[model].load_s / self._ledger.speed(device)
 
     def _prefetch(self, place: Place, touched: dict[str, None]) -> None:
         """Load what later nodes will need into bytes that are free and nobody's, the soonest first."""
         if not self._is_local(place):
             return
         waiting = self._of(place)
-        devices = [d for d in self._devices(place, touched) if d not in self._claims]
+        devices = self._unclaimed(place, touched)
         passed: list[tuple[float, str]] = []
         while devices and len(passed) < _WIDTH and (entry := self._next_upcoming(waiting)) is not None:
             heapq.heappop(waiting.upcoming)
@@ -333,6 +389,9 @@ class Placement:
                 break
             heapq.heapreplace(waiting.roomiest, (-free_bytes, device))
         return list(some)
+
+    def _unclaimed(self, place: Place, touched: Iterable[str]) -> list[str]:
+        return [device for device in self._devices(place, touched) if device not in self._claims]
 
     def _note_idle(self, place: Place, touched: Iterable[str]) -> None:
         if len(place.devices) <= _WIDTH:

@@ -1,4 +1,9 @@
-"""Places: sets of devices that models share, and the bound on how often younger nodes go first there."""
+"""Places: sets of devices that models share, and the bound on how often younger nodes go first there.
+
+Of those who wait at a place only the oldest is sure of its turn: while it is the oldest, no more than the place's bound
+of younger nodes start there. With its start that is paid, and the count begins anew for the next oldest; so a long
+backlog costs the order by priority and fair share one start in `bound`, and the others wait no longer than in a queue.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ from compllm.core.nodes import Node
 class Place:
     """Where a group of models may live: the same devices; or where one remote model does.
 
-    `bound` is how many younger nodes may start here before an older one. `young` holds the latest arrivals among the
-    nodes that have started, `bound` of them at most, so the smallest tells who has waited for too long.
+    `bound` is how many younger nodes may start here before the oldest one. `young` holds the latest arrivals among the
+    nodes that have started since a starved one did, `bound` of them at most, so the smallest tells who has waited for
+    too long.
     """
 
     devices: tuple[str, ...]
@@ -31,7 +37,7 @@ class Place:
             heapq.heapreplace(self.young, ready_order)
 
     def has_starved(self, node: Node) -> bool:
-        """Whether as many younger nodes as allowed have started here."""
+        """Whether as many younger nodes as allowed have started here since a starved one did."""
         if len(self.young) < self.bound:
             return False
         return not self.young or node.ready_order < self.young[0]
@@ -68,7 +74,10 @@ class Places:
         heapq.heappush(self._of[node.model].waiting, (node.ready_order, node))
 
     def note_start(self, node: Node, device: str) -> None:
-        """Count a start against everyone who waits for something on the device."""
+        """Count a ready node's start against all who wait for the device; that of a starved one settles its account."""
+        own = self._of[node.model]
+        if self.starving_at(own) is node:
+            own.young.clear()
         for place in self.on(device, node.model):
             place.note_start(node.ready_order)
 

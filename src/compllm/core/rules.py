@@ -11,7 +11,7 @@ from compllm.core.health import Backoff
 class Rules:
     """How patient, thrifty and fair the scheduler is.
 
-    `max_overtakes`: how often, per device that it may use, younger nodes may start before an older one that wants the
+    `max_overtakes`: how often, per device that it may use, younger nodes may start before the oldest one that wants the
     same place. `max_tries`: attempts at one expert before the next. `skip_descendants`: whether nodes that need a
     failed one are skipped; else they run with the gap named. `max_runs`: open runs beyond which no more are taken.
     `hysteresis`: for how many of its reload times a replica that is about to be needed again is spared. `patience`: how

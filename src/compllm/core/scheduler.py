@@ -9,15 +9,16 @@ event has touched is looked at again, so that an event costs O(log n) in nodes, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from compllm.core import events as ev
+from compllm.core.admission import Admission
+from compllm.core.deadlines import Deadlines
 from compllm.core.demand import Demand
 from compllm.core.dispatch import Dispatch
-from compllm.core.footprints import Footprints
+from compllm.core.footprints import Footprints, too_large
 from compllm.core.health import Health
 from compllm.core.inspection import check_books, describe
 from compllm.core.learning import Estimates, company_between, virtual_tokens
@@ -30,7 +31,7 @@ from compllm.core.ready import ReadyQueue
 from compllm.core.rules import Rules
 from compllm.core.shares import Shares
 from compllm.core.waking import Waking
-from compllm.errors import InvalidTransition, QueueFullError, SchedulerStalledError
+from compllm.errors import InvalidTransition, SchedulerStalledError
 
 
 class Scheduler:
@@ -53,20 +54,25 @@ class Scheduler:
         self.models: dict[str, Model] = {}
         self.estimates = estimates or Estimates()
         self.ledger = Ledger(tuple(devices))
+        self.admission = Admission(self.rules.max_runs)
         self.graph = NodeGraph()
         self.shares = Shares()
         self.queue = ReadyQueue(self.shares)
         self._places = Places(self.rules.max_overtakes)
         self._demand = Demand()
-        self._dispatch = Dispatch(self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates)
         self._placement = Placement(
             self.models, self.ledger, self.graph, self.queue, self._demand, self._places, self._may_load, self.rules
+        )
+        makes_way = self._placement.makes_way
+        self._dispatch = Dispatch(
+            self.ledger, self.graph, self.queue, self._places, self.shares, self.estimates, makes_way
         )
         self._outlook = OutlookPlanner(
             self.models, self.ledger, self.graph, self.queue, self._demand, self._placement, self.rules.plan_steps
         )
         self._health: dict[str, Health] = {}
-        self.footprints = Footprints(self.models, self.ledger, self._health)
+        self.footprints = Footprints(self.models, self.ledger)
+        self._deadlines = Deadlines(self.estimates)
         self._waking = Waking()
         self._in_flight = 0
         self._is_to_plan = False
@@ -94,20 +100,17 @@ class Scheduler:
         """Make models known that no node has asked for yet.
 
         Raises:
-            ModelTooLargeError: one can never be resident beside what is known; nothing has changed.
+            ModelTooLargeError: one can never be resident beside what is known and can; nothing has changed.
         """
         models = tuple(models)
-        homes = place_models([*self.models.values(), *models], self.ledger.devices.values())
+        known = [model for model in self.models.values() if self.footprints.has_room(model.name)]
+        homes = place_models([*known, *models], self.ledger.devices.values())
         for model in (replace(each, devices=homes[each.name]) for each in models):
             self.models[model.name] = model
             self._health[model.name] = Health()
             self._places.add(model)
             if not model.devices:
                 self.ledger.add_remote(model)
-
-    def limit_runs(self, most: int) -> None:
-        """Take no more than so many open runs from now on; those that are open stay."""
-        self.rules = replace(self.rules, max_runs=most)
 
     def handle(self, event: ev.SchedulerEvent, now_s: float) -> list[ev.Command]:
         """Take note of an event and return what is to be done now, in order; see `handle_all`."""
@@ -153,11 +156,9 @@ class Scheduler:
     # --- runs and nodes ----------------------------------------------------------------------------------------------
 
     def _run_opened(self, event: ev.RunOpened) -> None:
-        admitted = self.graph.admitted
-        if event.part_of is None and admitted >= self.rules.max_runs:
-            raise QueueFullError(f"{admitted} runs are open, and no more are taken at once; ask again later")
-        deadline_s = event.deadline_s if event.deadline_s is not None else math.inf
-        self.graph.open(event.run, self._now_s, event.user, event.priority, deadline_s, event.part_of)
+        if event.part_of is None:
+            self.admission.admit(event.run, goes_on=event.goes_on)
+        self.graph.open(event, self._now_s)
 
     def _models_expected(self, event: ev.ModelsExpected) -> None:
         for model in event.models:
@@ -212,13 +213,12 @@ class Scheduler:
 
     def _learn(self, node: Node, event: ev.NodeCompleted) -> None:
         """Learn from an answer how long such answers take, and in which company."""
-        expert = node.candidates[0].expert
-        self.shares.charge(node.user, virtual_tokens(event.answer) - self.estimates.tokens(expert))
+        answer, expert = event.answer, node.candidates[0].expert
+        self.shares.charge(node.user, virtual_tokens(answer) - self.estimates.tokens(expert))
         replica = self.ledger.expect(node.model)
         company = company_between(node.reading, self.ledger.read(replica, self._now_s))
-        if company is not None and event.answer.elapsed_s > 0:
-            speed = self.ledger.devices[replica.device].speed if replica.device != REMOTE else 1.0
-            answer = replace(event.answer, expert=expert, elapsed_s=event.answer.elapsed_s * speed)
+        if company is not None and answer.elapsed_s > 0:
+            answer = replace(answer, expert=expert, elapsed_s=answer.elapsed_s * self.ledger.speed(replica.device))
             self.estimates.learn(node.model, replica.device, answer, company, replica.model.curve)
 
     def _node_failed(self, event: ev.NodeFailed) -> None:
@@ -276,7 +276,9 @@ class Scheduler:
             self._give_up(node, node.reason)
             return
         health = self._health[node.model]
-        if health.rests_until_s <= self._now_s:
+        if self.footprints.is_hopeless(node.model):
+            self._fail_over(node, too_large(node.model, self.models[node.model].footprint_bytes), leave_model=True)
+        elif health.rests_until_s <= self._now_s:
             self.queue.add(node)
             self._places.note_ready(node)
             self._touch_model(node.model)
@@ -347,6 +349,7 @@ class Scheduler:
         run = self.graph.runs.get(run_id)
         if run is not None and run.finished:
             self.graph.forget(run_id)
+            self.admission.note_nodes_ended(run_id)
             self._commands.append(ev.FinishRun(run_id))
 
     # --- replicas ----------------------------------------------------------------------------------------------------
@@ -355,7 +358,7 @@ class Scheduler:
         replica = self.ledger.expect(event.model)
         self._in_flight -= 1
         fits = self.ledger.confirm(replica, event.footprint_bytes, self._now_s)
-        self.correct(event.model, event.footprint_bytes, event.load_s * self.ledger.devices[replica.device].speed)
+        self.correct(event.model, event.footprint_bytes, event.load_s * self.ledger.speed(replica.device))
         replica.model = self.models[event.model]
         if replica.owed_to is not None:
             asker = self.graph.node(*replica.owed_to)  # type: ignore[misc]
@@ -369,10 +372,11 @@ class Scheduler:
         self._in_flight -= 1
         self.ledger.release(replica, self._now_s)
         self._touch(replica.device, event.model)
-        if event.needed_bytes is not None:
-            needed_bytes = max(event.needed_bytes, self.models[event.model].footprint_bytes)
-            self.correct(event.model, needed_bytes, replica.model.load_s)
-        self._note_failure(event.model, event.reason, retryable=event.retryable)
+        reason, retryable = event.reason, event.retryable
+        if event.needed_bytes is not None and not self.footprints.suppose(event.model, event.needed_bytes):
+            reason, retryable = too_large(event.model, event.needed_bytes), False
+        self._note_failure(event.model, reason, retryable=retryable)
+        self._requeue_hopeless(event.model)
 
     def _model_evicted(self, event: ev.ModelEvicted) -> None:
         replica = self.ledger.expect(event.model)
@@ -404,20 +408,17 @@ class Scheduler:
             self._queue(node)
 
     def correct(self, name: str, footprint_bytes: int, load_s: float) -> None:
-        """Replace a model's estimates by measurements, and give up what has become too large to be loaded again."""
+        """Replace a model's estimates by measurements; who waits for what has no room now goes to the next expert."""
         if self.footprints.correct(name, footprint_bytes, load_s):
-            for each in list(self.queue.models()) if self.models[name].pinned else [name]:
-                if self.footprints.is_hopeless(each):
-                    self._give_up_model(each)
+            self._requeue_hopeless(name)
 
-    def _give_up_model(self, name: str) -> None:
-        """Never load a model again; its ready nodes go to their next expert."""
-        need_bytes = self.models[name].footprint_bytes
-        self._health[name].give_up(f"{name} turned out to need {need_bytes} bytes, more than there is room for")
-        self._requeue(name)
+    def _requeue_hopeless(self, grown: str) -> None:
+        for each in list(self.queue.models()) if self.models[grown].pinned else [grown]:
+            if self.footprints.is_hopeless(each):
+                self._requeue(each)
 
     def _may_load(self, model: str) -> bool:
-        return self._health[model].rests_until_s <= self._now_s
+        return self._health[model].rests_until_s <= self._now_s and not self.footprints.is_hopeless(model)
 
     def _release(self, node: Node) -> None:
         replica = self.ledger.expect(node.model)
@@ -433,11 +434,8 @@ class Scheduler:
         self._placement.touch(device)
 
     def _touch_model(self, model: str) -> None:
-        replica = self.ledger.get(model)
-        if replica is not None:
+        if (replica := self.ledger.get(model)) is not None:
             self._touch(replica.device, model)
-        elif self.footprints.have_grown and self.footprints.is_hopeless(model):
-            self._give_up_model(model)
         else:
             self._placement.want(model)
 
@@ -455,8 +453,10 @@ class Scheduler:
 
     def _look_out_for(self, model: str) -> None:
         """Go on wanting a model that has just left memory, if any node does."""
-        if self.queue.waits_for(model):
-            self._touch_model(model)
+        if self.footprints.is_hopeless(model):
+            self._requeue(model)
+        elif self.queue.waits_for(model):
+            self._placement.want(model)
         elif (node := self._demand.next_node(model)) is not None:
             self._placement.expect(node)
 
@@ -468,23 +468,23 @@ class Scheduler:
             self._touch(device, node.model)
 
     def _start(self, node: Node, replica: Replica) -> None:
-        if self._now_s + self.estimates.shortest_s(node.candidates[0].expert) > node.deadline_s:
+        if self._deadlines.refuses(node, self.ledger.speed(replica.device), self._now_s):
             self._leave_queue(node)
             self._give_up(node, "it can no longer be answered before the deadline")
             return
         self.queue.remove(node)
         self._gave_way(node)
+        self._places.note_start(node, replica.device)
         node.move("running", self._now_s)
         node.attempt += 1
         node.tries += 1
         node.started_s = self._now_s
-        self._places.note_start(node, replica.device)
         self.ledger.lease(replica, node.key, self._now_s)
         node.reading = self.ledger.read(replica, self._now_s)
         self._placement.credits.note_use(node.model, replica.model.load_s, replica.bytes)
         self._in_flight += 1
         expert = node.candidates[0].expert
-        self.shares.serve(node.user, self.estimates.tokens(expert))
+        self.shares.charge(node.user, self.estimates.tokens(expert))
         self._commands.append(ev.RunNode(*node.key, expert, replica.model.name, replica.device, node.attempt))
 
     def _order(self, commands: Iterable[ev.Command]) -> None:

@@ -41,11 +41,6 @@ class Shares:
         for counters, name in self._levels(user):
             counters.leave(name)
 
-    def serve(self, user: str, tokens: float) -> None:
-        """Charge a user whose turn it is for what is about to be done."""
-        for counters, name in self._levels(user):
-            counters.serve(name, tokens)
-
     def charge(self, user: str, tokens: float) -> None:
         """Add to a user's counters; what was charged too much (`tokens` below zero) is taken off the next charges."""
         for counters, name in self._levels(user):
@@ -63,14 +58,16 @@ class Counters:
     """Virtual token counters (Sheng et al. 2024, "Fairness in Serving Large Language Models", section 4).
 
     A counter only grows, so an order by counters can be kept in heaps. Who comes back after a pause starts no lower
-    than those who stayed: nobody saves service up. So one that stands no higher than those who stayed, and waits for
-    nothing, is forgotten now and then; O(log n) amortised.
+    than the lowest of those who wait, or, when nobody does, than those who have gone: nobody saves service up, and
+    nobody is held back by what a third was served. This level never falls, so one that stands no higher and waits for
+    nothing is forgotten now and then; O(log n) amortised.
     """
 
     def __init__(self) -> None:
         self._spent: dict[str, float] = {}
         self._overpaid: dict[str, float] = {}
         self._waiting: Counter[str] = Counter()
+        self._lowest: list[tuple[float, str]] = []
         self._floor = 0.0
         self._swept_at = _SWEPT_FROM
 
@@ -80,8 +77,9 @@ class Counters:
 
     def enter(self, name: str) -> None:
         """Note that somebody waits for one thing more."""
-        if not self._waiting[name]:
-            self._spent[name] = max(self.spent(name), self._floor)
+        if name not in self._waiting:
+            self._spent[name] = max(self.spent(name), self._level())
+            heapq.heappush(self._lowest, (self._spent[name], name))
         self._waiting[name] += 1
 
     def leave(self, name: str) -> None:
@@ -89,12 +87,8 @@ class Counters:
         self._waiting[name] -= 1
         if not self._waiting[name]:
             del self._waiting[name]
-            self._forget()
-
-    def serve(self, name: str, tokens: float) -> None:
-        """Charge somebody whose turn it is for what is about to be done."""
-        self._floor = max(self._floor, self.spent(name))
-        self.charge(name, tokens)
+            self._floor = max(self._floor, self.spent(name))
+            self._sweep()
 
     def charge(self, name: str, tokens: float) -> None:
         """Add to a counter; what was charged too much (`tokens` below zero) is taken off the next charges."""
@@ -107,10 +101,28 @@ class Counters:
     def __len__(self) -> int:
         return len(self._spent)
 
+    def _level(self) -> float:
+        """Return where somebody starts who waits from now on."""
+        heap = self._lowest
+        while heap:
+            counted, name = heap[0]
+            if name not in self._waiting:
+                heapq.heappop(heap)
+            elif counted < self._spent[name]:
+                heapq.heapreplace(heap, (self._spent[name], name))
+            else:
+                return counted
+        return self._floor
+
+    def _sweep(self) -> None:
+        if len(self._lowest) > 2 * len(self._waiting) + _SWEPT_FROM:
+            self._lowest = sorted((self._spent[name], name) for name in self._waiting)
+        if len(self._spent) >= self._swept_at:
+            self._forget()
+
     def _forget(self) -> None:
-        if len(self._spent) < self._swept_at:
-            return
-        gone = [name for name, spent in self._spent.items() if name not in self._waiting and spent > self._floor]
+        level = self._level()
+        gone = [name for name, spent in self._spent.items() if name not in self._waiting and spent > level]
         kept = {*self._waiting, *heapq.nlargest(_MOST_GONE, gone, key=self.spent)}
         self._spent = {name: spent for name, spent in self._spent.items() if name in kept}
         self._overpaid = {name: tokens for name, tokens in self._overpaid.items() if name in kept}

@@ -63,7 +63,7 @@ def started(commands: list[ev.Command]) -> list[int]:
 
 def test_a_request_loads_its_model_and_starts_when_it_is_there() -> None:
     bench = Bench(lru, {"a": 1}, 1)
-    assert bench.ask("a") == [ev.LoadModel("a", "d")]
+    assert bench.ask("a") == [ev.LoadModel("a", "d", 0)]
     assert started(bench.loaded("a")) == [1]
 
 
@@ -83,7 +83,7 @@ def test_a_request_that_waits_for_room_blocks_those_behind_it() -> None:
     assert bench.ask("b") == []
     assert bench.ask("a") == []
     assert victims(bench.done(1)) == ["a"]
-    assert bench.evicted("a") == [ev.LoadModel("b", "d")]
+    assert bench.evicted("a") == [ev.LoadModel("b", "d", 0)]
 
 
 def test_a_model_with_requests_is_not_evicted() -> None:

@@ -155,7 +155,7 @@ def test_a_faster_device_divides_loads_and_durations() -> None:
     [
         ((ev.RunNode("r", 1, "a", "a", "cpu", 1),), "not resident"),
         ((ev.RunNode("r", 2, "a", "a", "cpu", 1),), "parents"),
-        ((ev.LoadModel("b", "cpu"),), "not free"),
+        ((ev.LoadModel("b", "cpu", 11),), "not free"),
         ((ev.EvictModel("a", "cpu"),), "not resident"),
     ],
 )

@@ -208,7 +208,7 @@ class Servers:
             if self._has_room(model, device):
                 self.ledger.reserve(model, device, owed_to=None)
                 self._usage[name] = Usage(model, model.footprint_bytes, len(self.sent))
-                self._commands.append(ev.LoadModel(name, device))
+                self._commands.append(ev.LoadModel(name, device, model.footprint_bytes))
                 return True
         if not any(replica.state == "evicting" for replica in self.ledger):
             self._make_room(model)

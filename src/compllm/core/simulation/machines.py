@@ -86,7 +86,6 @@ class Machines:
         self._models = {model.name: model for model in models}
         self._places = {device.name: _Place(device.name, device.capacity_bytes, device.speed) for device in devices}
         self._truth, self._luck, self._agenda, self._report = truth, luck, agenda, report
-        self._estimate_bytes = {model.name: model.footprint_bytes for model in self._models.values()}
         self._loads: Counter[str] = Counter()
         self._running: dict[NodeKey, _Request] = {}
         remote = _Place(REMOTE, 0)
@@ -101,7 +100,7 @@ class Machines:
     def load(self, command: ev.LoadModel) -> None:
         """Begin a load; its bytes count from now on."""
         model, place = self._models[command.model], self._places[command.device]
-        reserved_bytes = self._estimate_bytes[model.name]
+        reserved_bytes = command.reserved_bytes
         if model.name in self._replicas or reserved_bytes > place.capacity_bytes - place.held_bytes:
             raise InvalidTransition(f"{command}: it is there already, or its {reserved_bytes} bytes are not free")
         self._loads[model.name] += 1
@@ -124,7 +123,6 @@ class Machines:
             self._fail_load(replica, "the load failed", retryable=replica.outcome.retryable)
         elif place.held_bytes + real_bytes - replica.reserved_bytes > place.capacity_bytes:
             needed_bytes = int(replica.reserved_bytes * _OOM_GROWTH)
-            self._estimate_bytes[replica.model.name] = needed_bytes
             self._fail_load(replica, "out of memory", retryable=True, needed_bytes=needed_bytes)
         else:
             self._settle(replica, real_bytes)
@@ -137,7 +135,7 @@ class Machines:
     def _settle(self, replica: _Replica, real_bytes: int) -> None:
         now_s, name = self._agenda.now_s, replica.model.name
         replica.place.held_bytes += real_bytes - replica.held_bytes
-        self._estimate_bytes[name] = replica.held_bytes = real_bytes
+        replica.held_bytes = real_bytes
         replica.loaded_s = now_s
         self._agenda.at(now_s + self._luck.life_s(name, replica.number), partial(self._crash, replica))
         self._report(ev.ModelLoaded(name, replica.place.name, real_bytes, now_s - replica.asked_s))
