@@ -13,7 +13,7 @@ from compllm.planner.language import MAX_STEPS, PlanReader, format_step, grammar
 from compllm.planner.rules import split_question, without_announcement
 from compllm.planner.schema import SCHEMA, StepObjects
 
-ENDED_EARLY = Note("the model's plan repeated itself and was ended there")
+ENDED_EARLY = Note("the model's plan repeated itself or found no end, and was ended there")
 _MAX_TOKENS = 1024
 # What an adapter is trained to plan with, and how far its plans go: they copy the question and add little.
 _PLAN = "Plan."
@@ -98,13 +98,13 @@ class ModelPlanner:
     ) -> AsyncGenerator[PlanPiece, None]:
         """Yield what the model writes as far as it makes sense, adding to the `steps` and to what is asked `later`.
 
-        A step that repeats the question, or another step, ends the plan: a small model may not find an end by itself.
-        After another step the question itself follows, with what was found. Questions side by side are not kept
-        together, be they the whole question or a step.
+        A step that has no end (None) or repeats the question, or another step, ends the plan: a small model may not
+        find an end by itself. After another step the question itself follows, with what was found. Questions side by
+        side are not kept together, be they the whole question or a step.
         """
         async with aclosing(self._write(question, steps, problem)) as written:
             async for step in written:
-                if _repeats(step, steps):
+                if step is None or _repeats(step, steps):
                     yield ENDED_EARLY
                     for closing in _closed(question, steps):
                         steps.append(closing)
@@ -121,7 +121,10 @@ class ModelPlanner:
         for number, text in enumerate(later[: self._max_steps - len(steps)], start=steps[-1].id + 1):
             yield SubQuery.literal(number, text)
 
-    async def _write(self, question: str, steps: Sequence[SubQuery], problem: str) -> AsyncGenerator[SubQuery, None]:
+    async def _write(
+        self, question: str, steps: Sequence[SubQuery], problem: str
+    ) -> AsyncGenerator[SubQuery | None, None]:
+        """Yield the steps that the model writes, and None if a trained one is cut off, going round in circles."""
         reader = PlanReader(max_steps=self._max_steps, steps=steps)
         async with self._lease() as backend:
             as_json = backend.supports_json_schema and not backend.supports_grammar and not steps
@@ -136,6 +139,9 @@ class ModelPlanner:
                     self.completion_tokens += chunk.completion_tokens or 0
                     for step in _read(reader, objects, chunk.text):
                         yield step
+                    if chunk.finish_reason == "length" and self._adapter:
+                        yield None
+                        return
                     if chunk.finish_reason == "length":
                         line = len(reader.steps) + 1
                         raise PlanParseError(f"cut off after {request.max_tokens} tokens", line=line, text="")
