@@ -355,13 +355,7 @@ def find_team(path: Path | None) -> Path:
     if path is not None:
         return path / TEAM_FILE if os.path.isdir(path) else path  # noqa: PTH112 - a Path raises for a long name
     here = Path(TEAM_FILE)
-    try:
-        here.lstat()
-    except FileNotFoundError:
-        return starter_path()
-    except OSError:
-        return here
-    return here
+    return here if os.path.lexists(here) else starter_path()
 
 
 def load_team(path: Path | None = None) -> TeamFile:
