@@ -4,7 +4,7 @@ A small model that merges answers drops facts and swaps them. A sentence that ci
 citation, says hardly more than what it cites (and what that was built on), and no number, name or negation more. One
 that does not cite stands if it brings no number, no name, no negation and hardly a word from outside, and if none of
 its clauses mixes what different sub-answers say (an answer and one that it was built on may mix). A sub-answer is kept
-if its numbers and names and most of its content words are in sentences that stand.
+if its numbers, names and negations and most of its content words are in sentences that stand and draw on it.
 """
 
 from __future__ import annotations
