@@ -231,6 +231,19 @@ async def test_questions_side_by_side_in_a_step_become_steps_of_their_own() -> N
     assert notes == []
 
 
+async def test_questions_side_by_side_stay_in_their_step_if_the_plan_would_grow_too_long() -> None:
+    steps, notes = await plan(WrittenPlans("1. What is DNA? Where is Rome?\n"), "Well?", max_steps=1)
+    assert [step.text for step in steps] == ["What is DNA? Where is Rome?"]
+    assert notes == []
+
+
+async def test_a_question_that_later_steps_leave_no_room_for_is_named() -> None:
+    written = "1. What is DNA? Where is Rome?\n2. Who wrote Hamlet?\n"
+    steps, notes = await plan(WrittenPlans(written), "Well?", max_steps=2)
+    assert [step.text for step in steps] == ["What is DNA?", "Who wrote Hamlet?"]
+    assert notes == ["a plan may have 2 steps, and none was left for: Where is Rome?"]
+
+
 async def test_steps_that_stand_come_before_the_whole_question() -> None:
     steps, _ = await plan(WrittenPlans("1. x\nhm\n", "hm"), "Why?")
     assert [(step.text, step.parents) for step in steps] == [("x", ()), ("Why?", (1,))]

@@ -115,11 +115,16 @@ class ModelPlanner:
                         yield piece
                     return
                 parts = _side_by_side(step)
+                if step.id + len(later) + len(parts) - 1 > self._max_steps:
+                    parts = []
                 later += parts[1:]
                 steps.append(SubQuery.literal(step.id, parts[0]) if len(parts) > 1 else step)
                 yield steps[-1]
-        for number, text in enumerate(later[: self._max_steps - len(steps)], start=steps[-1].id + 1):
+        room = self._max_steps - len(steps)
+        for number, text in enumerate(later[:room], start=steps[-1].id + 1):
             yield SubQuery.literal(number, text)
+        if later[room:]:
+            yield Note(f"a plan may have {self._max_steps} steps, and none was left for: {' '.join(later[room:])}")
 
     async def _write(
         self, question: str, steps: Sequence[SubQuery], problem: str
