@@ -17,11 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.async_api import Browser, async_playwright
 
-from compllm.config import Settings, load_settings, load_team, starter_path
+from compllm.config import load_team, starter_path
 from compllm.pipeline import Team
 from compllm.serve.callers import OpenAccess
 from compllm.serve.page import mount_page
 from compllm.serve.service import open_service
+from compllm.settings import Settings, load_settings
 
 DOCS = Path(__file__).parent
 QUESTION = "What is the population of the capital of France, and who wrote Middlemarch?"

@@ -1,8 +1,6 @@
 import copy
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compllm.config import (
-    DeviceConfig,
-    find_team,
-    load_settings,
-    load_team,
-    read_secret,
-    starter_path,
-    team_schema,
-    wants_content,
-    wants_traces,
-)
+from compllm.config import DeviceConfig, find_team, load_team, starter_path, team_schema
 from compllm.errors import ConfigError
 
 TEAM = """\
@@ -133,6 +121,14 @@ def with_expert(line: str) -> str:
         (with_expert("documents: [.]"), "11: experts.a.documents.0: document"),
         (with_expert("documents: a.md"), "11: experts.a.documents: this should be a list"),
         (TEAM + "router: {calibration: c.json}\n", "11: router.calibration: calibration file"),
+        (
+            with_endpoint("extra_body: {top_k: 1, temperature: 1}"),
+            "6: models.m.extra_body.temperature: every request says this by itself; remove the line; `max_tokens` and",
+        ),
+        (
+            with_endpoint("extra_body: [top_k]"),
+            "6: models.m.extra_body: this should be a mapping of `key: value` lines",
+        ),
         (TEAM + "planner: {kind: model}\n", "11: planner: kind `model` needs a `model`; add `model:` with one of m, e"),
         (TEAM + "planner:\n  kind: model\n  model: zz\n", "13: planner.model: 'zz' is no model of this team"),
         (TEAM + "aggregator: {kind: model}\n", "11: aggregator: kind `model` needs a `model`"),
@@ -232,48 +228,6 @@ def test_the_starter_team_is_right() -> None:
     assert [expert.model for expert in routed if not expert.documents] == ["calculator"]
 
 
-def test_settings_come_from_the_environment_or_the_user_s_own_folders() -> None:
-    given_ones = load_settings({"COMPLLM_CACHE_DIR": "/c", "COMPLLM_DATA_DIR": "/d"})
-    assert (given_ones.cache_dir, given_ones.journal_path) == (Path("/c"), Path("/d/runs.sqlite3"))
-    own = load_settings({"COMPLLM_CACHE_DIR": "", "COMPLLM_DATA_DIR": ""})
-    assert own.cache_dir.is_absolute()
-    assert own.data_dir.is_absolute()
-
-
-def test_a_home_is_written_as_shells_do() -> None:
-    settings = load_settings({"COMPLLM_CACHE_DIR": "~/c", "COMPLLM_DATA_DIR": "/d"})
-    assert settings.cache_dir == Path.home() / "c"
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only the superuser may become nobody")
-def test_a_user_without_a_home_is_told_what_to_set() -> None:
-    script = """
-import os, sys
-from compllm.config import load_settings
-from compllm.errors import ConfigError
-for name in [name for name in os.environ if name == "HOME" or name.startswith("XDG_")]:
-    del os.environ[name]
-os.setuid(54_321)
-assert load_settings({"COMPLLM_CACHE_DIR": "/c", "COMPLLM_DATA_DIR": "/d"}).data_dir.name == "d"
-try:
-    load_settings({"COMPLLM_CACHE_DIR": "/c"})
-except ConfigError as error:
-    sys.exit(str(error))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.startswith("this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR")
-
-
-def test_a_secret_is_read_from_its_variable_and_its_absence_said() -> None:
-    assert read_secret(None, "models.m", {}) is None
-    assert read_secret("KEY", "models.m", {"KEY": " k \n"}) == "k"
-    for environment in ({}, {"KEY": "  "}):
-        with pytest.raises(
-            ConfigError, match=r"models\.m\.api_key_env: the environment variable KEY is not set; export"
-        ):
-            read_secret("KEY", "models.m", environment)
-
-
 def test_the_schema_takes_what_the_reader_takes() -> None:
     schema = team_schema()
     capacity = schema["$defs"]["DeviceConfig"]["properties"]["capacity"]
@@ -357,23 +311,3 @@ def test_keys_are_read_with_their_limits(tmp_path: Path) -> None:
     server = load_team(tmp_path).config.server
     assert [(key.name, key.priority, key.concurrency) for key in server.keys] == [("a", 0, None), ("b", 2, None)]
     assert server.host == "127.0.0.1"
-
-
-@pytest.mark.parametrize(
-    ("environment", "wanted"),
-    [
-        ({}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4318/v1/traces"}, True),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
-    ],
-)
-def test_traces_are_sent_where_the_standard_variables_say(environment: dict[str, str], wanted: bool) -> None:
-    assert wants_traces(environment) == wanted
-    assert not wants_content(environment)
-
-
-def test_content_is_traced_only_when_asked_for() -> None:
-    assert wants_content({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true"})

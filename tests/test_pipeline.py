@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from compllm.assembly import make_backend
-from compllm.config import Settings, TeamFile, load_team
+from compllm.config import TeamFile, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
 from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
@@ -18,6 +18,7 @@ from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
+from compllm.settings import Settings
 from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 from tests.wiring import GatedFake, questions

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from compllm.config import load_settings
 from compllm.experts.embedded.weights import bundled_source, bundled_weights
+from compllm.settings import load_settings
 from training.lora.folders import chosen
 from training.lora.rows import read_rows
 

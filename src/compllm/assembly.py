@@ -6,15 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from compllm.config import (
-    EmbeddedModelConfig,
-    EndpointModelConfig,
-    FunctionModelConfig,
-    ModelConfig,
-    Settings,
-    TeamFile,
-    read_secret,
-)
+from compllm.config import EmbeddedModelConfig, EndpointModelConfig, FunctionModelConfig, ModelConfig, TeamFile
 from compllm.core.ledger import Device, Model
 from compllm.core.routing import ExpertProfile
 from compllm.experts.base import Backend
@@ -26,6 +18,7 @@ from compllm.router.calibration import Calibration
 from compllm.router.endpoint_encoder import EndpointEncoder
 from compllm.router.onnx_encoder import OnnxEncoder
 from compllm.router.router import Router
+from compllm.settings import Settings, read_secret
 
 
 def make_encoder(file: TeamFile, cache_dir: Path) -> Encoder:
@@ -88,6 +81,7 @@ def make_backend(file: TeamFile, name: str, settings: Settings) -> Backend:
             key_name=config.api_key_env or "api_key_env",
             timeout_s=config.timeout_s,
             dialect=config.dialect,
+            extra_body=config.extra_body,
         )
     if isinstance(config, FunctionModelConfig):
         function = find_function(config.function, f"models.{name}")

@@ -1,4 +1,4 @@
-"""Team files and settings: the only reader of configuration files and of the environment.
+"""Team files: the only reader of configuration files.
 
 A team file is data: safe YAML, checked against the models below. Every error names the file, the line, the key and how
 to mend it.
@@ -14,9 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import platformdirs
 import psutil
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
 from compllm.errors import ConfigError
 from compllm.yamlfile import Document, explain_errors, read_yaml
@@ -37,6 +36,11 @@ Variable = Annotated[str, Field(pattern=_VARIABLE)]
 Function = Annotated[str, Field(pattern=_FUNCTION)]
 # A schema of numbers alone would make editors complain of `4GiB`.
 Size = Annotated[ByteSize, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "examples": ["4GiB"]})]
+# What every request to an endpoint says by itself: the answers would not be what was asked for if a file said it too.
+_SAID_BY_REQUESTS = frozenset({
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "seed",
+    "stop", "response_format", "grammar", "structured_outputs",
+})  # fmt: skip
 # A device that names no capacity offers this share of the memory that is free when the team is opened.
 _FREE_SHARE = 0.6
 # Stands for the path of an adapter that comes with the package.
@@ -99,6 +103,11 @@ class EndpointModelConfig(_Section):
     )
     slots: int = Field(4, ge=1, le=1024, description="Requests sent at once.")
     timeout_s: float = Field(120.0, gt=0, description="Longest wait for the next piece of an answer.")
+    extra_body: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="Fields that the server understands beyond these, added to every request, like "
+        "`{chat_template_kwargs: {enable_thinking: false}}`. No place for a key.",
+    )
 
 
 class FunctionModelConfig(_Section):
@@ -274,64 +283,6 @@ class TeamFile:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where things are kept on this machine."""
-
-    cache_dir: Path
-    data_dir: Path
-
-    @property
-    def journal_path(self) -> Path:
-        """The record of runs."""
-        return self.data_dir / "runs.sqlite3"
-
-
-def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read `COMPLLM_CACHE_DIR` and `COMPLLM_DATA_DIR`, else take the user's own directories.
-
-    Raises:
-        ConfigError: a variable is not set, and the user has no home.
-    """
-    try:
-        cache = environment.get("COMPLLM_CACHE_DIR") or platformdirs.user_cache_dir("compllm")
-        data = environment.get("COMPLLM_DATA_DIR") or platformdirs.user_data_dir("compllm")
-        return Settings(Path(cache).expanduser(), Path(data).expanduser())
-    except RuntimeError:
-        raise ConfigError("this user has no home folder; set COMPLLM_DATA_DIR and COMPLLM_CACHE_DIR") from None
-
-
-def wants_traces(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the variables of OpenTelemetry name a collector to send traces to."""
-    named = any(environment.get(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT") for kind in ("", "TRACES_"))
-    off = (
-        environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
-    )
-    return named and not off
-
-
-def wants_content(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether traces are to hold questions and answers, by the variable that OpenTelemetry has for that."""
-    return environment.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").lower() == "true"
-
-
-def read_secret(variable: str | None, wanted_by: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the secret that an environment variable holds.
-
-    Raises:
-        ConfigError: the variable is named but not set.
-    """
-    if variable is None:
-        return None
-    secret = environment.get(variable, "").strip()
-    if not secret:
-        raise ConfigError(
-            f"{wanted_by}.api_key_env: the environment variable {variable} is not set; "
-            "export it with the API key, or remove the line if the server wants none"
-        )
-    return secret
-
-
 def team_schema() -> dict[str, Any]:
     """Return the JSON Schema of team files."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TeamConfig.model_json_schema()}
@@ -392,6 +343,8 @@ def _check_references(document: Document, team: TeamFile) -> None:
             if model.file is not None:
                 _exists(document, team, ("models", name, "file"), model.file, "model file")
             _check_adapters_exist(document, team, name, model)
+        elif isinstance(model, EndpointModelConfig):
+            _check_extra_body(document, ("models", name, "extra_body"), model)
     _known(document, ("router", "fallback"), config.router.fallback, config.experts, "expert")
     if config.router.calibration is not None:
         _exists(document, team, ("router", "calibration"), config.router.calibration, "calibration file")
@@ -432,6 +385,13 @@ def _check_adapters_exist(document: Document, team: TeamFile, name: str, model: 
         elif not path.is_file():
             bundled = ", ".join(sorted(file.stem for file in adapters_path().glob("*.gguf")))
             raise document.error(key, f"no adapter {adapter!r} is bundled", f"use one of {bundled or 'your own files'}")
+
+
+def _check_extra_body(document: Document, key: tuple[str, ...], model: EndpointModelConfig) -> None:
+    for field in model.extra_body:
+        if field in _SAID_BY_REQUESTS:
+            remedy = "remove the line; `max_tokens` and `temperature` stand with the expert"
+            raise document.error((*key, field), "every request says this by itself", remedy)
 
 
 def _check_adapter(

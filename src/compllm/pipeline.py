@@ -29,16 +29,7 @@ from compllm.assembly import (
     share_cores,
     tell_alone,
 )
-from compllm.config import (
-    ExpertConfig,
-    ModelConfig,
-    PlannerConfig,
-    Settings,
-    TeamConfig,
-    TeamFile,
-    load_settings,
-    load_team,
-)
+from compllm.config import ExpertConfig, ModelConfig, PlannerConfig, TeamConfig, TeamFile, load_team
 from compllm.core.answers import Passage, SubAnswer
 from compllm.core.events import NodeCompleted, RunCompleted, RunFailed, Stamped
 from compllm.core.inspection import Snapshot, take_snapshot
@@ -65,6 +56,7 @@ from compllm.router.base import Encoder
 from compllm.router.remembering import RememberingEncoder
 from compllm.router.router import Router
 from compllm.run import Route, Run, Stages
+from compllm.settings import Settings, load_settings
 
 _ROUTING_THREADS = 16
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from compllm.config import load_settings
 from compllm.journal import Journal, RunRow
+from compllm.settings import load_settings
 from tests.cli.conftest import SECRET, Invoke, Serve, team_for
 from tests.experts import misbehaving as bad
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from compllm.cli.init import make_team, write_team
-from compllm.config import load_settings, load_team
+from compllm.config import load_team
 from compllm.core.events import RunStarted, Stamped
 from compllm.errors import ConfigError
 from compllm.experts.discovery import FoundEndpoint, Kind
 from compllm.journal import Journal
+from compllm.settings import load_settings
 from tests.cli.conftest import Invoke, Serve
 from tests.experts import misbehaving as bad
 

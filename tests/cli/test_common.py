@@ -8,9 +8,9 @@ import pytest
 import typer
 
 from compllm.cli.common import reported_errors
-from compllm.config import load_settings
 from compllm.errors import ConfigError, JournalError, ModelTooLargeError, PlanError, RunError
 from compllm.journal import Journal
+from compllm.settings import load_settings
 from tests.cli.conftest import Invoke, Serve
 from tests.experts import misbehaving as bad
 

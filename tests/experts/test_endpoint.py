@@ -5,16 +5,20 @@ import threading
 import traceback
 from contextlib import aclosing
 from email.utils import formatdate
+from pathlib import Path
 from time import time
 from typing import Any
 
 import anyio
 import pytest
 
+from compllm.assembly import make_backend
+from compllm.config import TeamFile, load_team
 from compllm.errors import ConfigError, ExpertError, ExpertResponseError, ExpertTimeoutError
 from compllm.experts.base import Backend, ChatRequest, Chunk, LoadReport, Message
 from compllm.experts.endpoint import MAX_PAUSE_S, EndpointBackend, _pause_s
 from compllm.experts.endpoint_reply import MAX_REPLY_BYTES
+from compllm.settings import Settings
 from tests.experts.misbehaving import (
     DONE,
     ROLE,
@@ -211,6 +215,36 @@ async def test_a_schema_is_a_response_format() -> None:
 async def test_stops_and_extra_fields_are_sent() -> None:
     sent = await sent_for(ChatRequest(ASK.messages, stop=("\n",)), extra_body={"top_k": 1})
     assert (sent["stop"], sent["top_k"]) == (["\n"], 1)
+
+
+def team_with(folder: Path, base_url: str, extra_body: str) -> TeamFile:
+    model = f"{{backend: endpoint, base_url: '{base_url}', model: x, extra_body: {{{extra_body}}}}}"
+    (folder / "team.yaml").write_text(f"models: {{m: {model}}}\nexperts: {{e: {{model: m, description: An expert}}}}\n")
+    return load_team(folder / "team.yaml")
+
+
+async def test_a_team_file_adds_fields_to_every_request(tmp_path: Path) -> None:
+    with serving(good("a")) as server:
+        team = team_with(tmp_path, server.url, "chat_template_kwargs: {enable_thinking: false}, top_k: 1")
+        backend = make_backend(team, "m", Settings(tmp_path, tmp_path))
+        assert isinstance(backend, EndpointBackend)
+        assert await text_of(backend) == "a"
+    sent = server.seen[0].body
+    assert (sent["chat_template_kwargs"], sent["top_k"]) == ({"enable_thinking": False}, 1)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "form"),
+    [
+        ("openai", {"json_schema": "{}"}),
+        ("llama.cpp", {"grammar": 'root ::= "a"'}),
+        ("vllm", {"grammar": 'root ::= "a"'}),
+    ],
+)
+async def test_a_team_file_may_not_add_what_requests_say(tmp_path: Path, dialect: str, form: dict[str, str]) -> None:
+    for field in await sent_for(ChatRequest(ASK.messages, stop=("\n",), **form), dialect=dialect):
+        with pytest.raises(ConfigError, match=rf"extra_body\.{field}: every request says this by itself"):
+            team_with(tmp_path, "http://127.0.0.1:9/v1", f"{field}: 1")
 
 
 # --- retries ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from compllm.config import load_settings
 from compllm.errors import ConfigError, ExpertResponseError
 from compllm.experts.base import ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
@@ -16,6 +15,7 @@ from compllm.experts.embedded.footprint import read_header
 from compllm.experts.embedded.weights import bundled_source
 from compllm.pipeline import Team
 from compllm.planner.language import grammar
+from compllm.settings import load_settings
 from tests.adapters import write_adapter
 
 pytest.importorskip("xllamacpp")

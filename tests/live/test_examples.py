@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from compllm.bench.application import QUESTIONS_FILE, asked, read_questions, watched_memory
-from compllm.config import Settings, load_team
+from compllm.config import load_team
 from compllm.explain.text import render_text
 from compllm.pipeline import Team
+from compllm.settings import Settings
 
 pytest.importorskip("xllamacpp")
 pytestmark = [pytest.mark.live, pytest.mark.anyio, pytest.mark.timeout(240)]

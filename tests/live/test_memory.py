@@ -10,11 +10,12 @@ import platformdirs
 import psutil
 import pytest
 
-from compllm.config import Settings, load_team
+from compllm.config import load_team
 from compllm.core import events as ev
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
+from compllm.settings import Settings
 from tests.wiring import answer_of, of
 
 pytest.importorskip("xllamacpp")

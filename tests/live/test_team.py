@@ -17,10 +17,11 @@ import psutil
 import pytest
 
 import compllm
-from compllm.config import Settings, load_team, starter_path
+from compllm.config import load_team, starter_path
 from compllm.core import events as ev
 from compllm.journal import Journal
 from compllm.pipeline import Team
+from compllm.settings import Settings
 from tests.wiring import answer_of, of
 
 pytest.importorskip("xllamacpp")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from compllm.config import Settings, load_team
+from compllm.config import load_team
 from compllm.executor import Observer
 from compllm.experts.base import Backend
 from compllm.experts.fake import FakeExpert
 from compllm.pipeline import Team
+from compllm.settings import Settings
 from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 from tests.serve.running import Log

@@ -4,7 +4,7 @@
 
 FILES are public sets by their file names: strategyqa_train, 2wiki_dev200, compositional_celebrities_subset,
 compound_multi_expert, break_highlevel_dev (decompositions); expert_short_qa, bench12, clinc150 (single questions).
-Without them the rows are those of this project alone. The rows of the second to the fifth pass are written beside
+Without them the rows are those of this project alone. The rows of the second to the sixth pass are written beside
 the first, to `planner.second.jsonl` and so on.
 """
 
@@ -14,16 +14,17 @@ import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from training.planner import public
 from training.planner.examples import Example, is_writable, normalised
 from training.planner.fifth import fifth_pass
 from training.planner.fourth import fourth_pass
-from training.planner.own import SEED, own
+from training.planner.own import SEED, by_hand, own
 from training.planner.second import second_pass
 from training.planner.sets import from_public
+from training.planner.sixth import sixth_pass
 from training.planner.third import third_pass
 
 
@@ -40,12 +41,14 @@ def main() -> None:
     third = deduplicated(third_pass(second, sets, held), held)
     fourth = deduplicated(fourth_pass(second, third, sets, held), held)
     fifth = deduplicated(fifth_pass(train, fourth), held)
+    written = set(by_hand("sixth"))
+    sixth = repeated(deduplicated(sixth_pass(fifth), held), random.Random(SEED), lambda example: example in written)
     arguments.heldout.mkdir(parents=True, exist_ok=True)
     for name, examples in held.items():
         write(arguments.heldout / f"{name}.jsonl", [decomposition(e, f"{name}-{n}") for n, e in enumerate(examples)])
     rows = [example.row() for examples in held.values() for example in spread(examples, 60)]
     write(arguments.out.with_suffix(".heldout.jsonl"), rows)
-    passes = {"": train, ".second": second, ".third": third, ".fourth": fourth, ".fifth": fifth}
+    passes = {"": train, ".second": second, ".third": third, ".fourth": fourth, ".fifth": fifth, ".sixth": sixth}
     for number, examples in passes.items():
         path = arguments.out.with_suffix(f"{number}.jsonl")
         write(path, [example.row() for example in examples])
@@ -92,14 +95,14 @@ def build(sets: dict[str, list[public.Row]]) -> tuple[list[Example], dict[str, l
         train += from_public(sets, held, rng)
     kept = deduplicated(train, held)
     rng.shuffle(kept)
-    return repeated(kept, rng), held
+    return repeated(kept, rng, lambda example: example.shape == "StrategyQA"), held
 
 
-def repeated(examples: list[Example], rng: random.Random) -> list[Example]:
-    """Return the examples with StrategyQA, the hardest of them, twice: once in each half of the training."""
+def repeated(examples: list[Example], rng: random.Random, hard: Callable[[Example], bool]) -> list[Example]:
+    """Return the examples with the hard ones twice: once in each half of the training."""
     half = len(examples) // 2
     placed = list(enumerate(examples))
-    again = [(n, example) for n, example in placed if example.shape == "StrategyQA"]
+    again = [(n, example) for n, example in placed if hard(example)]
     again = [(rng.randrange(half) + (half if n < half else 0), example) for n, example in again]
     return [example for _, example in sorted(placed + again, key=lambda pair: pair[0])]
 

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from compllm.assembly import share_cores
-from compllm.config import DeviceConfig, load_settings
+from compllm.config import DeviceConfig
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.ledger import Device, Model
@@ -30,6 +30,7 @@ from compllm.errors import ExpertTimeoutError
 from compllm.executor import Executor
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
+from compllm.settings import load_settings
 
 _DEVICE = "cpu"
 _SLOTS, _CONTEXT_TOKENS = 8, 1024

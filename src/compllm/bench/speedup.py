@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from compllm.assembly import share_cores
-from compllm.config import DeviceConfig, load_settings
+from compllm.config import DeviceConfig
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
 from compllm.core.ledger import Device, Model
@@ -20,6 +20,7 @@ from compllm.core.scheduler import Scheduler
 from compllm.executor import Executor
 from compllm.experts.base import ChatRequest, Message
 from compllm.experts.embedded.backend import EmbeddedBackend
+from compllm.settings import load_settings
 
 _QUESTIONS = (
     "Describe what a heart does.",

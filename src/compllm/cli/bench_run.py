@@ -22,8 +22,9 @@ from compllm.bench.evidence.systems.base import Endpoint, Setting, fingerprint
 from compllm.bench.evidence.systems.table import named
 from compllm.bench.figures import Figures
 from compllm.cli.tables import figures_table, progress_bar
-from compllm.config import Settings, load_settings, load_team, read_secret
+from compllm.config import load_team
 from compllm.experts.endpoint import EndpointBackend
+from compllm.settings import Settings, load_settings, read_secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ def list_runs(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest runs."""
-    from compllm.config import load_settings
     from compllm.explain import clean
     from compllm.journal import Journal
+    from compllm.settings import load_settings
 
     with reported_errors(), Journal(load_settings().journal_path) as journal:
         rows = journal.runs(limit, search)
@@ -47,9 +47,9 @@ def show(
 ) -> None:
     """Explain a run: who answered what, why that expert, what waited for what, and when."""
     from compllm.codec import encode
-    from compllm.config import load_settings
     from compllm.explain import explain, render_text
     from compllm.journal import Journal
+    from compllm.settings import load_settings
 
     with reported_errors(), Journal(load_settings().journal_path) as journal:
         row = journal.run(run)

@@ -48,7 +48,7 @@ async def serve(
 @contextmanager
 def _traced() -> Iterator[Sequence[Observer]]:
     """Yield the observer that sends traces, if a collector is named."""
-    from compllm.config import wants_traces
+    from compllm.settings import wants_traces
 
     if not wants_traces():
         yield ()

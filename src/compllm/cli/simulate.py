@@ -127,8 +127,8 @@ def _show(results: Mapping[str, SimulationResult], *, as_json: bool) -> None:
 
 
 def _record(path: Path, last: int) -> None:
-    from compllm.config import load_settings
     from compllm.journal import Journal
+    from compllm.settings import load_settings
     from compllm.simulation.record import record_workload
     from compllm.simulation.trace import write_trace
 

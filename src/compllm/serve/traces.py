@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
-from compllm.config import wants_content
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
+from compllm.settings import wants_content
 
 _PROVIDER = "compllm"
 _Attributes = dict[str, str | int | float | bool]

@@ -14,20 +14,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compllm.assembly import make_embedded, model_of
-from compllm.config import (
-    EmbeddedModelConfig,
-    Name,
-    Size,
-    TeamFile,
-    find_team,
-    load_settings,
-    load_team,
-)
+from compllm.config import EmbeddedModelConfig, Name, Size, TeamFile, find_team, load_team
 from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
 from compllm.core.simulation import Failures, Truth
 from compllm.core.workload import Mix
 from compllm.errors import ConfigError
+from compllm.settings import load_settings
 from compllm.yamlfile import Document, Key, explain_errors, read_yaml
 
 Factor = Annotated[float, Field(gt=0)]

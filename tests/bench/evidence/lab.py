@@ -7,8 +7,9 @@ from pathlib import Path
 
 from compllm.bench.evidence.rows import EvidenceRow, GoldStep
 from compllm.bench.evidence.team import BenchTeam, patient
-from compllm.config import Settings, TeamFile, load_team
+from compllm.config import TeamFile, load_team
 from compllm.experts.fake import FakeExpert
+from compllm.settings import Settings
 from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 

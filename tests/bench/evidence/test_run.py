@@ -15,9 +15,10 @@ from compllm.bench.evidence.reply import Reply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.evidence.run import remaining, run_system
 from compllm.bench.evidence.systems.base import Endpoint, Factory, Setting, System, fingerprint
-from compllm.config import Settings, load_team
+from compllm.config import load_team
 from compllm.errors import ConfigError, ExpertResponseError, PlanError
 from compllm.experts.fake import FakeExpert
+from compllm.settings import Settings
 from tests.bench.evidence.lab import ROW, clinic
 from tests.clinic import CLINIC
 

@@ -14,7 +14,7 @@ from training.planner.examples import is_writable, normalised
 from training.planner.fourth import mixed
 from training.planner.own import HERE, by_hand, own
 
-WRITTEN = [*by_hand("fourth"), *by_hand("fifth")]
+WRITTEN = [*by_hand("fourth"), *by_hand("fifth"), *by_hand("sixth")]
 
 
 def test_what_is_written_by_hand_can_be_planned_and_stands_once() -> None:
@@ -35,7 +35,7 @@ def test_nothing_held_out_is_written_by_hand() -> None:
     assert deduplicated(WRITTEN, {"shapes": held}) == WRITTEN
 
 
-@pytest.mark.parametrize(("folder", "count"), [("written", 280), ("blind", 320)])
+@pytest.mark.parametrize(("folder", "count"), [("written", 280), ("blind", 320), ("lookalike", 240)])
 def test_what_is_written_to_measure_is_well_formed_and_not_trained_on(folder: str, count: int) -> None:
     gold = [each for path in sorted((HERE / "heldout" / folder).glob("*.jsonl")) for each in read_gold_plans(path)]
     asked = {normalised(each.question) for each in gold}

@@ -11,7 +11,7 @@ import anyio.to_thread
 from compllm.aggregator.base import Part
 from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
-from compllm.config import DeviceConfig, EmbeddedModelConfig, ExpertConfig, Settings, TeamConfig, TeamFile
+from compllm.config import DeviceConfig, EmbeddedModelConfig, ExpertConfig, TeamConfig, TeamFile
 from compllm.core.events import AnswerDelta, Stamped
 from compllm.core.routing import Assignment
 from compllm.experts.base import Backend
@@ -21,6 +21,7 @@ from compllm.pipeline import Team
 from compllm.planner.base import Planner
 from compllm.router.base import Encoder
 from compllm.run import Route, Run, Stages
+from compllm.settings import Settings
 
 # The passages that one call with all documents reads.
 _PASSAGES = 5

@@ -19,11 +19,12 @@ import typer
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from compllm.config import Settings, load_team
+from compllm.config import load_team
 from compllm.experts.base import ChatRequest, Chunk
 from compllm.experts.fake import FakeExpert
 from compllm.pipeline import Team
 from compllm.router.base import Vectors
+from compllm.settings import Settings
 
 FIELDS = ("alpha", "beta", "gamma", "delta")
 TEAM = "bench"

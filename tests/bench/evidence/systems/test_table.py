@@ -7,8 +7,8 @@ import pytest
 
 from compllm.bench.evidence.systems.base import Endpoint, Setting
 from compllm.bench.evidence.systems.table import SYSTEMS, named
-from compllm.config import Settings
 from compllm.errors import ConfigError
+from compllm.settings import Settings
 from tests.bench.evidence.lab import clinic
 
 pytestmark = pytest.mark.anyio

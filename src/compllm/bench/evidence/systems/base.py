@@ -11,7 +11,8 @@ from typing import Protocol, TypeAlias
 from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.reply import Reply
 from compllm.bench.evidence.rows import EvidenceRow
-from compllm.config import EmbeddedModelConfig, Settings, TeamFile
+from compllm.config import EmbeddedModelConfig, TeamFile
+from compllm.settings import Settings
 
 
 class System(Protocol):
