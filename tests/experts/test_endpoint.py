@@ -241,7 +241,7 @@ async def test_a_team_file_adds_fields_to_every_request(tmp_path: Path) -> None:
         ("vllm", {"grammar": 'root ::= "a"'}),
     ],
 )
-async def test_a_team_file_may_not_add_what_requests_say(tmp_path: Path, dialect: str, form: dict[str, str]) -> None:
+async def test_a_team_file_may_not_add_what_requests_say(tmp_path: Path, dialect: str, form: dict[str, Any]) -> None:
     for field in await sent_for(ChatRequest(ASK.messages, stop=("\n",), **form), dialect=dialect):
         with pytest.raises(ConfigError, match=rf"extra_body\.{field}: every request says this by itself"):
             team_with(tmp_path, "http://127.0.0.1:9/v1", f"{field}: 1")

@@ -152,7 +152,10 @@ def test_hand_written_examples() -> None:
 def test_strategyqa_comes_once_in_each_half() -> None:
     plan = written(HERE / "handwritten.txt")[0].plan
     examples = [Example(str(n), plan, "test", "StrategyQA" if n % 2 else "whole") for n in range(40)]
-    mixed = [example.question for example in repeated(examples, random.Random(1), lambda example: example.shape == "StrategyQA")]
+    mixed = [
+        example.question
+        for example in repeated(examples, random.Random(1), lambda example: example.shape == "StrategyQA")
+    ]
     twice = {text for text in mixed if mixed.count(text) == 2}
     assert twice == {str(n) for n in range(1, 40, 2)}
     assert len(mixed) == 60
