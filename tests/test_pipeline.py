@@ -19,6 +19,7 @@ from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
 from compllm.settings import Settings
+from compllm.simulation.record import record_workload
 from tests.clinic import CLINIC
 from tests.router.encoders import WordEncoder
 from tests.wiring import GatedFake, questions
@@ -222,9 +223,10 @@ async def test_observers_are_told_of_every_event_once(tmp_path: Path) -> None:
     settings = Settings(tmp_path / "cache", tmp_path / "data")
     file = load_team(path)
     async with Team(file, settings, backends=backends, encoder=WordEncoder(), observers=[watch]) as team:
-        runs = [await team.ask("What is the heart pulse?", user="ann") for _ in range(2)]
+        runs = [await team.ask("What is the heart pulse?", user="ann", priority=place) for place in range(2)]
     started = [event for event in watch.seen if isinstance(event, ev.RunStarted)]
     assert [(event.run, event.user) for event in started] == [(run.run, "ann") for run in runs]
+    assert [(run.user, run.priority) for run in record_workload(team.journal, 2).runs] == [("ann", 0), ("ann", 1)]
     kinds = [event.kind for event in watch.seen]
     assert kinds.count("node_completed") == kinds.count("run_completed") == 2
 

@@ -136,7 +136,8 @@ class Run:
 
     async def _publish_all(self) -> None:
         deadline_s = anyio.current_time() + self.stages.deadline_s
-        self.notify(ev.RunStarted(self.id, self.question, self.stages.team, self.stages.planner.name, self.user))
+        planner = self.stages.planner.name
+        self.notify(ev.RunStarted(self.id, self.question, self.stages.team, planner, self.user, self.priority))
         in_time = await self._execute(deadline_s)
         with self._writing:
             ending = await self._conclude(deadline_s, in_time=in_time)

@@ -33,8 +33,8 @@ def answer(expert: str, elapsed_s: float) -> SubAnswer:
     return SubAnswer(SECRET, expert, f"{expert}-model", elapsed_s=elapsed_s)
 
 
-def record(journal: Journal, run: str, *happened: tuple[float, ev.Event]) -> None:
-    for at_s, event in ((0.0, ev.RunStarted(run, SECRET, "team", "rules")), *happened):
+def record(journal: Journal, run: str, *happened: tuple[float, ev.Event], user: str = "", priority: int = 0) -> None:
+    for at_s, event in ((0.0, ev.RunStarted(run, SECRET, "team", "rules", user, priority)), *happened):
         journal.record(run, ev.Stamped(at_s, event))
 
 
@@ -42,13 +42,14 @@ def test_a_run_keeps_its_graph_its_experts_and_its_timings(journal: Journal) -> 
     record(
         journal,
         "r",
-        (0.0, ev.RunOpened("r", "ann", 2)),
         (0.1, ev.NodeAdded("r", 1, SECRET, (), assigned("law"))),
         (0.3, ev.NodeAdded("r", 2, SECRET, (1,), assigned("law"), final=False)),
         (0.4, ev.PlanClosed("r")),
         (2.1, ev.NodeCompleted("r", 1, answer("law", 2.0))),
         (2.2, ev.NodeRouted("r", 2, SECRET, assigned("tax", "law"))),
         (5.2, ev.NodeCompleted("r", 2, answer("law", 3.0))),
+        user="ann",
+        priority=2,
     )
     (run,) = record_workload(journal, 10).runs
     assert (run.id, run.at_s, run.user, run.priority, run.closed_s) == ("r", 0.0, "ann", 2, 0.4)

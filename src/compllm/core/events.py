@@ -197,13 +197,14 @@ SchedulerEvent: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A question was accepted from `user`; `planner` names the kind of planner that will write its plan."""
+    """A question was accepted from `user` with a priority; `planner` names the kind of planner that writes its plan."""
 
     run: str
     question: str
     team: str
     planner: str
     user: str = ""
+    priority: int = 0
     kind: Literal["run_started"] = "run_started"
 
 

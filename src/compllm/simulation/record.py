@@ -29,7 +29,8 @@ class _Node:
 class _Recorded:
     row: RunRow
     nodes: dict[int, _Node] = field(default_factory=dict)
-    opened: ev.RunOpened | None = None
+    user: str = ""
+    priority: int = 0
     closed_s: float = 0.0
 
 
@@ -60,8 +61,8 @@ def _read(row: RunRow, events: Iterable[ev.Stamped]) -> _Recorded:
     recorded = _Recorded(row)
     for stamped in events:
         match stamped.event:
-            case ev.RunOpened() as opened:
-                recorded.opened = opened
+            case ev.RunStarted(user=user, priority=priority):
+                recorded.user, recorded.priority = user, priority
             case ev.NodeAdded() as added:
                 recorded.nodes[added.node] = _Node(added, stamped.at_s, added.assignment)
             case ev.NodeRouted(_, node, _, assignment):
@@ -85,8 +86,7 @@ def _mean_durations_s(recorded: Sequence[_Recorded]) -> dict[str, float]:
 def _run(recorded: _Recorded, at_s: float, mean_s: dict[str, float]) -> WorkRun:
     routed = {number: node for number, node in recorded.nodes.items() if node.assignment.candidates}
     nodes = tuple(_node(node, routed.keys(), mean_s) for node in routed.values())
-    user, priority = (recorded.opened.user, recorded.opened.priority) if recorded.opened else ("", 0)
-    return WorkRun(recorded.row.id, at_s, nodes, user, priority, closed_s=recorded.closed_s)
+    return WorkRun(recorded.row.id, at_s, nodes, recorded.user, recorded.priority, closed_s=recorded.closed_s)
 
 
 def _node(node: _Node, known: Collection[int], mean_s: dict[str, float]) -> WorkNode:
