@@ -24,7 +24,7 @@ class EmbeddingBody(Body):
     """The body of a request for embeddings."""
 
     model: str = Field(description="The encoder, or the team that it routes for, by name.")
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2_048)] = Field(
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=2_048, fail_fast=True)] = Field(
         description="Text or texts; tokens of another model's tokenizer mean nothing here."
     )
     encoding_format: Literal["float", "base64"] | None = Field(None, description="Numbers, or float32 in base64.")

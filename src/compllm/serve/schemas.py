@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 MAX_TURNS = 1_000
+# No object of a request has so many fields that mean something.
+_MAX_FIELDS = 100
 
+
+def _few(given: object) -> object:
+    """Refuse an object with very many fields at once: a problem found in each would hold everybody else up."""
+    if isinstance(given, dict) and len(given) > _MAX_FIELDS:
+        raise PydanticCustomError("too_many_fields", f"at most {_MAX_FIELDS} fields, not {len(given)}")
+    return given
+
+
+Few = BeforeValidator(_few)
+# For lists that may be long: the first problem is told, the others are not looked for.
+FirstProblem = Field(fail_fast=True)
 Nothing = Annotated[list[Any], Field(max_length=0)] | None
 Zero = Annotated[float, Field(ge=0, le=0)] | None
 EndUser = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -22,6 +36,11 @@ class Body(BaseModel):
     """Whatever a client sends; what is not known is refused rather than ignored."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: object) -> object:
+        return _few(given)
 
 
 class Extras(Body):
@@ -39,7 +58,7 @@ class TextPart(BaseModel):
     text: str
 
 
-Content = str | list[TextPart]
+Content = str | Annotated[list[TextPart], FirstProblem]
 
 
 class SystemMessage(BaseModel):
@@ -85,11 +104,14 @@ class ChatBody(Body):
 
     model: str = Field(description="The team or one of its experts, by name.")
     messages: list[Message] = Field(
-        min_length=1, max_length=MAX_TURNS, description="The last one is the question, earlier ones give it its sense."
+        min_length=1,
+        max_length=MAX_TURNS,
+        fail_fast=True,
+        description="The last one is the question, earlier ones give it its sense.",
     )
     stream: bool | None = Field(None, description="Send the answer, and how it comes about, piece by piece.")
     stream_options: StreamOptions | None = Field(None, description="With `stream`: `include_usage`.")
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
+    stop: Stop | Annotated[list[Stop], Field(max_length=16, fail_fast=True)] | None = Field(
         None, description="The answer ends before the first of these."
     )
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
@@ -108,10 +130,10 @@ class ChatBody(Body):
     function_call: Literal["none", "auto"] | None = Field(None, description="Only `none` or `auto`.")
     logprobs: Literal[False] | None = Field(None, description="Only `false`.")
     top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = Field(None, description="Only 0.")
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = Field(None, description="Only empty.")
+    logit_bias: Annotated[dict[str, float], Few, Field(max_length=0)] | None = Field(None, description="Only empty.")
     presence_penalty: Zero = Field(None, description="Only 0.")
     frequency_penalty: Zero = Field(None, description="Only 0.")
-    modalities: list[Literal["text"]] | None = Field(None, description="Only text.")
+    modalities: Annotated[list[Literal["text"]], FirstProblem] | None = Field(None, description="Only text.")
     service_tier: Literal["auto", "default"] | None = Field(None, description="Only `auto` or `default`.")
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
@@ -123,7 +145,7 @@ class ChatBody(Body):
         None, description="Without effect: the plan follows from the question."
     )
     parallel_tool_calls: bool | None = Field(None, description="Without effect: there are no tools.")
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(
+    metadata: Annotated[dict[str, str], Few, Field(max_length=16)] | None = Field(
         None, description="Without effect: it is not kept."
     )
     prompt_cache_key: str | None = Field(None, description="Without effect.")

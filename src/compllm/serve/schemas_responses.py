@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from compllm.serve.schemas import MAX_TURNS, Body, EndUser, Extras, Nothing, TextFormat
+from compllm.serve.schemas import MAX_TURNS, Body, EndUser, Extras, Few, FirstProblem, Nothing, TextFormat
 
 
 class InputPart(BaseModel):
@@ -21,7 +21,7 @@ class InputMessage(BaseModel):
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputPart]
+    content: str | Annotated[list[InputPart], FirstProblem]
 
     @property
     def text(self) -> str:
@@ -54,9 +54,9 @@ class ResponseBody(Body):
     """The body of a request to the Responses API."""
 
     model: str = Field(description="The team or one of its experts, by name.")
-    input: str | Annotated[list[InputMessage | InputReasoning], Field(min_length=1, max_length=MAX_TURNS)] = Field(
-        description="A question, or a conversation whose last message is one."
-    )
+    input: (
+        str | Annotated[list[InputMessage | InputReasoning], Field(min_length=1, max_length=MAX_TURNS, fail_fast=True)]
+    ) = Field(description="A question, or a conversation whose last message is one.")
     instructions: str | None = Field(None, description="Put before the question for one expert; nothing to a team.")
     previous_response_id: str | None = Field(None, description="The conversation goes on from that answer.")
     stream: bool | None = Field(None, description="Send the answer, and how it comes about, piece by piece.")
@@ -70,7 +70,7 @@ class ResponseBody(Body):
     text: TextOptions | None = Field(None, description="Only text.")
     tools: Nothing = Field(None, description="None: a team calls experts, not tools.")
     tool_choice: Literal["none", "auto"] | None = Field(None, description="Only `none` or `auto`.")
-    include: list[Literal["reasoning.encrypted_content"]] | None = Field(
+    include: Annotated[list[Literal["reasoning.encrypted_content"]], FirstProblem] | None = Field(
         None, description="Without effect: the reasoning is sent in plain text."
     )
     background: Literal[False] | None = Field(None, description="Only `false`; see `/v1/runs`.")
@@ -84,7 +84,7 @@ class ResponseBody(Body):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="Without effect, like `temperature`.")
     reasoning: ReasoningOptions | None = Field(None, description="Without effect: the plan follows from the question.")
     parallel_tool_calls: bool | None = Field(None, description="Without effect: there are no tools.")
-    metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(
+    metadata: Annotated[dict[str, str], Few, Field(max_length=16)] | None = Field(
         None, description="Without effect: it is sent back and not kept."
     )
     stream_options: dict[str, Any] | None = Field(None, description="Without effect.")
