@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from compllm.core import events as ev
-from compllm.errors import JournalError, QueueFullError
+from compllm.errors import JournalError, QueueFullError, TooManyRequestsError
 from compllm.serve.callers import ANYBODY, Caller
 from compllm.serve.live import START, LiveRun, Position
 from compllm.serve.service import Service, open_service
@@ -86,6 +86,25 @@ async def test_a_caller_can_lower_its_priority_but_not_raise_it(make_team: MakeT
         low = service.runs.start("Where?", Caller("a", priority=3), priority=-2)
         high = service.runs.start("Where?", Caller("a", priority=3), priority=9)
         assert (low._run.priority, high._run.priority) == (1, 3)
+
+
+async def test_runs_that_nobody_listens_to_count_for_who_started_them(make_team: MakeTeam) -> None:
+    question, gated = "What is the heart pulse?", GatedFake("What", answers=str.upper)
+    few = Caller("alice", open_runs=2)
+    async with open_service(make_team(one=gated)) as service:
+        first = service.runs.start(question, few)
+        second = service.runs.start(question, few, end_user="anna")
+        with pytest.raises(TooManyRequestsError, match="2 runs"):
+            service.runs.start(question, few, end_user="bert")
+        service.runs.start(question, BOB)
+        second.cancel("no longer wanted")
+        service.runs.start(question, few)
+        with pytest.raises(TooManyRequestsError):
+            service.runs.start(question, few)
+        gated.let("What")
+        async for _, stamped in first.follow():
+            if isinstance(stamped.event, ev.RunCompleted):
+                service.runs.start(question, few)  # who has got an answer may ask again at once
 
 
 async def test_draining_waits_for_what_is_open_and_takes_nothing_new(make_team: MakeTeam) -> None:

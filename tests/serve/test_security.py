@@ -106,6 +106,18 @@ async def test_limits_are_kept_by_key_and_say_when_to_come_again(make_team: Make
         assert (await server.client.get("/v1/models", headers=bearer(ALICE))).status_code == 200
 
 
+async def test_runs_that_go_on_by_themselves_do_not_take_the_queue_from_other_keys(make_team: MakeTeam) -> None:
+    gated = GatedFake("What", answers=str.upper)
+    async with running(make_team(CLOSED, one=gated)) as server:
+        begun = [await server.client.post("/v1/runs", json={"question": "What?"}, headers=bearer(ALICE))]
+        begun.append(await server.client.post("/v1/runs", json={"question": "What?"}, headers=bearer(ALICE)))
+        assert [answer.status_code for answer in begun] == [202, 429]
+        assert begun[1].json()["error"]["code"] == "rate_limit_exceeded"
+        assert int(begun[1].headers["retry-after"]) >= 1
+        gated.let("What")
+        assert (await server.ask(key=BOB)).status_code == 200
+
+
 async def told(server: Running, *pieces: bytes) -> bytes:
     """Send bytes, each piece after an answer to the one before, and return what comes until the server hangs up."""
     async with await server.connect() as stream:

@@ -118,6 +118,7 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
         ApiError: the server is about to stop.
         PlanError: the question is empty or too long.
         QueueFullError: as many runs are open as the team allows.
+        TooManyRequestsError: as many runs of the caller's are open as it may have.
     """
     try:
         return service.runs.start(

@@ -10,10 +10,14 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a key, or anybody (no name) where keys are not asked for; larger priorities go first."""
+    """Somebody with a key, or anybody (no name) where keys are not asked for; larger priorities go first.
+
+    `open_runs` bounds the runs that go on at once, whoever listens to them; None is no bound.
+    """
 
     name: str = ""
     priority: int = 0
+    open_runs: int | None = None
 
     def user(self, end_user: str = "") -> str:
         """Return who is charged for a run: the caller, or one of those that it asks for."""

@@ -42,7 +42,7 @@ class KeyedAccess:
     def use(self, config: ServerConfig) -> None:
         """Go on with other keys and limits; who is in stays in, and is counted still."""
         self._everybody.allow(None, config.concurrency)
-        self._callers = {key.hash: Caller(key.name, key.priority) for key in config.keys}
+        self._callers = {key.hash: Caller(key.name, key.priority, key.concurrency) for key in config.keys}
         self._limits = {key.name: self._limits.get(key.name) or Limit() for key in config.keys}
         for key in config.keys:
             self._limits[key.name].allow(key.requests_per_minute, key.concurrency)

@@ -11,9 +11,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from compllm.core.events import AnswerDelta, NodeDelta, Stamped
+from compllm.core.events import AnswerDelta, NodeDelta, RunCompleted, RunFailed, Stamped
 from compllm.core.plan import Plan
-from compllm.errors import JournalError, QueueFullError
+from compllm.errors import JournalError, QueueFullError, TooManyRequestsError
 from compllm.pipeline import Team
 from compllm.run import Run
 from compllm.serve.callers import Caller
@@ -22,6 +22,8 @@ from compllm.serve.callers import Caller
 _KEPT_RUNS = 256
 # Why a run was cancelled that had no time to end.
 STOPPED = "the server has stopped"
+# When a run of the same caller ends, nobody knows; this is a fair guess.
+_BUSY_S = 2.0
 
 
 class Position(NamedTuple):
@@ -64,6 +66,7 @@ class LiveRun:
         self.user = run.user
         self.question = run.question
         self.has_ended = False
+        self._is_wanted = True
         self._run = run
         self._places: list[Position] = []
         self._events: list[Stamped] = []
@@ -74,8 +77,15 @@ class LiveRun:
         """What has happened so far."""
         return tuple(self._events)
 
+    @property
+    def is_to_be_answered(self) -> bool:
+        """Whether an answer is being worked on and wanted."""
+        has_end = bool(self._events) and isinstance(self._events[-1].event, RunCompleted | RunFailed)
+        return self._is_wanted and not has_end and not self.has_ended
+
     def cancel(self, reason: str) -> None:
         """Stop everything that is under way for the run."""
+        self._is_wanted = False
         self._run.cancel(reason)
 
     def close(self) -> None:
@@ -149,9 +159,11 @@ class LiveRuns:
             PlanError: the question is empty or too long.
             RoutingError: the team has no such expert.
             QueueFullError: as many runs are open as the team allows, or the server is about to stop.
+            TooManyRequestsError: as many runs of the caller's are open as it may have.
         """
         if self.is_draining:
             raise QueueFullError("the server is about to stop and takes no more questions")
+        self._check_room(caller)
         priority = caller.priority + min(priority, 0)
         user = caller.user(end_user)
         run = self.team.start(
@@ -161,6 +173,15 @@ class LiveRuns:
         self._tasks.start_soon(live.keep)
         self._forget()
         return live
+
+    def _check_room(self, caller: Caller) -> None:
+        """Check that a caller may have one more run: whoever lets its runs go on unheard must not fill the queue."""
+        if caller.open_runs is None:
+            return
+        own = sum(run.is_to_be_answered and caller.may_see(run.user) for run in self._runs.values())
+        if own >= caller.open_runs:
+            message = f"this API key has {own} runs that go on, as many as it may have at once"
+            raise TooManyRequestsError(message, retry_after_s=_BUSY_S)
 
     def find(self, run_id: str, caller: Caller) -> LiveRun | None:
         """Return a run that is still in memory, unless it is somebody else's."""
