@@ -10,8 +10,10 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from compllm.config import ServerConfig
 from compllm.errors import AccessDeniedError, TooManyRequestsError
 from compllm.serve.callers import Caller
+from compllm.serve.keys import KeyedAccess, hash_of
 from tests.serve.conftest import MakeTeam
 from tests.serve.page.conftest import OpenWindow, open_site
 from tests.wiring import GatedFake
@@ -184,6 +186,18 @@ async def test_a_stream_ends_with_its_run(make_team: MakeTeam) -> None:
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.text.rstrip().endswith("event: end\ndata:")
         assert response.text.count("event: end") == 1
+
+
+async def test_a_page_that_is_followed_is_one_of_the_requests_of_its_key(make_team: MakeTeam) -> None:
+    config = ServerConfig.model_validate({"keys": [{"name": "a", "hash": hash_of("a"), "concurrency": 1}]})
+    async with open_site(make_team(), KeyedAccess(config)) as site, signed_in(site.url, "a") as client:
+        async with client.stream("GET", "/experts/live") as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            assert (await client.get("/")).status_code == 429
+            site.service.runs.is_draining = True
+            assert [line async for line in lines]
+        assert (await client.get("/")).status_code == 200
 
 
 async def test_the_stream_of_the_team_ends_with_the_server_so_that_the_page_comes_back(make_team: MakeTeam) -> None:

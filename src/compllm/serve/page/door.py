@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from compllm.errors import AccessDeniedError, JournalError, TooManyRequestsError
 from compllm.serve.callers import Access, Caller
@@ -48,7 +49,6 @@ class Visit:
 
 
 Page: TypeAlias = Callable[[Visit], Awaitable[Response]]
-Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Door:
@@ -61,23 +61,26 @@ class Door:
         self._sessions = Sessions()
         self._streams = anyio.CapacityLimiter(_MOST_STREAMS)
 
-    def opens(self, page: Page) -> Endpoint:
+    def opens(self, page: Page) -> _Opened:
         """Return an endpoint that shows a page to those who may see it, and sends others to sign in."""
+        return _Opened(self, page)
 
-        async def respond(request: Request) -> Response:
-            if not _is_own(request):
-                return self._outside("problem", 403, text="This form was sent from another site.")
-            key = self._sessions.key(request.cookies.get(COOKIE, ""))
-            try:
-                async with self._access.admit(key, _address(request)) as caller:
-                    shared = (self._service, self._templates, self._streams)
-                    return await self._show(page, Visit(request, caller, *shared, is_signed_in=bool(key)))
-            except AccessDeniedError:
-                return protected(RedirectResponse(f"/sign-in?next={quote(_back(request))}", 303))
-            except TooManyRequestsError as error:
-                return self._too_many(error)
-
-        return respond
+    async def answer(self, page: Page, scope: Scope, receive: Receive, send: Send) -> None:
+        """Show a page; the visitor counts as in until it has been sent, so streams count while they last."""
+        request = Request(scope, receive)
+        if not _is_own(request):
+            await self._foreign()(scope, receive, send)
+            return
+        key = self._sessions.key(request.cookies.get(COOKIE, ""))
+        try:
+            async with self._access.admit(key, _address(request)) as caller:
+                shared = (self._service, self._templates, self._streams)
+                shown = await self._show(page, Visit(request, caller, *shared, is_signed_in=bool(key)))
+                await shown(scope, receive, send)
+        except AccessDeniedError:
+            await protected(RedirectResponse(f"/sign-in?next={quote(_back(request))}", 303))(scope, receive, send)
+        except TooManyRequestsError as error:
+            await self._too_many(error)(scope, receive, send)
 
     async def _show(self, page: Page, visit: Visit) -> Response:
         try:
@@ -92,7 +95,7 @@ class Door:
     async def sign_in(self, request: Request) -> Response:
         """Check a key and remember it for this browser."""
         if not _is_own(request):
-            return self._outside("problem", 403, text="This form was sent from another site.")
+            return self._foreign()
         form = await read_form(request)
         key, target = form.get("key", "").strip(), form.get("next", "/")
         try:
@@ -117,6 +120,9 @@ class Door:
     def _sign_in(self, target: str, status: int = 200, problem: str = "") -> Response:
         return self._outside("sign_in", status, next=_local(target), problem=problem)
 
+    def _foreign(self) -> Response:
+        return self._outside("problem", 403, text="This form was sent from another site.")
+
     def _too_many(self, error: TooManyRequestsError) -> Response:
         wait_s = math.ceil(error.retry_after_s)
         response = self._outside("problem", 429, text=f"That was one request too many; try again in {wait_s} s.")
@@ -126,6 +132,18 @@ class Door:
     def _outside(self, name: str, status: int, **values: object) -> Response:
         """Return a page for somebody who is not in: it says nothing of the team."""
         return self._templates.page(name, status, team="", here="", is_signed_in=False, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A page as an endpoint that sends its answer itself: one that returns it would let the visitor out before."""
+
+    door: Door
+    page: Page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self.door.answer(self.page, scope, receive, send)
 
 
 async def read_form(request: Request) -> dict[str, str]:
