@@ -147,16 +147,24 @@ async def test_too_many_requests_are_told_when_to_come_again(make_team: MakeTeam
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://["}, {"Sec-Fetch-Site": "cross-site"}],
 )
 async def test_other_sites_cannot_make_a_browser_ask(make_team: MakeTeam, headers: dict[str, str]) -> None:
     async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
-        for path in ("/ask", "/runs/1/cancel", "/sign-in"):
+        for path in ("/ask", "/runs/1/cancel", "/sign-in", "/sign-out"):
             response = await client.post(path, data={"question": "What is the heart pulse?"}, headers=headers)
             assert response.status_code == 403
+            assert "set-cookie" not in response.headers
         assert list(site.service.team.journal.runs()) == []
         own = await client.post("/ask", data={"question": "What is it?"}, headers={"Origin": site.url})
         assert own.status_code == 303
+
+
+@pytest.mark.parametrize("target", ["//[", "/\\[", "http://[::1", "//evil.example/x", "https://evil.example"])
+async def test_signing_in_leads_nowhere_else(make_team: MakeTeam, target: str) -> None:
+    async with open_site(make_team(), Keys(a=ALICE)) as site, httpx.AsyncClient(base_url=site.url) as client:
+        assert 'name="next" value="/"' in (await client.get("/sign-in", params={"next": target})).text
+        assert (await client.post("/sign-in", data={"key": "a", "next": target})).headers["location"] == "/"
 
 
 async def test_no_page_runs_fetches_or_is_framed_by_what_is_not_ours(make_team: MakeTeam) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 import anyio
 from starlette.requests import Request
@@ -111,8 +111,9 @@ class Door:
 
     async def sign_out(self, request: Request) -> Response:
         """Forget this browser's key."""
-        if _is_own(request):
-            self._sessions.close(request.cookies.get(COOKIE, ""))
+        if not _is_own(request):
+            return self._foreign()
+        self._sessions.close(request.cookies.get(COOKIE, ""))
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(COOKIE)
         return protected(response)
@@ -166,7 +167,7 @@ def _is_own(request: Request) -> bool:
     if site := request.headers.get("sec-fetch-site"):
         return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    return origin is None or _split(origin).netloc == request.headers.get("host")
 
 
 def _address(request: Request) -> str:
@@ -179,6 +180,14 @@ def _back(request: Request) -> str:
 
 def _local(target: str) -> str:
     """Return a path of this server, so that signing in leads nowhere else."""
-    parts = urlsplit(target.replace("\\", "/"))
+    parts = _split(target.replace("\\", "/"))
     is_local = target.startswith("/") and not parts.netloc and not parts.scheme
     return f"/{parts.path.lstrip('/')}" if is_local else "/"
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL; one that breaks the rules leads nowhere."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
