@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import openai
@@ -12,7 +14,7 @@ from compllm.errors import RoutingError
 from compllm.router.base import Vectors
 from tests.router.encoders import WordEncoder
 from tests.serve.conftest import MakeTeam
-from tests.serve.serving import Served, serving
+from tests.serve.serving import Served, sent, serving
 from tests.serve.test_chat import client_of
 
 
@@ -65,3 +67,27 @@ def test_an_encoder_that_fails_is_no_story_for_clients(make_team: MakeTeam) -> N
             client.embeddings.create(model="words", input="x")
     assert error.value.code == "encoder_failed"
     assert "k-123" not in error.value.response.text
+
+
+def test_embeddings_leave_threads_to_everything_else(make_team: MakeTeam) -> None:
+    team, go_on = make_team(), threading.Event()
+    encode = team.router.encoder.encode
+
+    def wait(texts: Sequence[str]) -> Vectors:
+        if "blood" in texts:
+            go_on.wait(20)
+        return encode(texts)
+
+    team.router.encoder.encode = wait  # type: ignore[method-assign]
+    body = {"model": "words", "input": "blood"}
+    with serving(team) as served, ExitStack() as stack, served.client() as client:
+        stack.callback(go_on.set)
+        for _ in range(60):  # more than there are threads for everybody
+            stack.enter_context(sent(served, "/v1/embeddings", body))
+        assert client.get("/v1/runs", timeout=10).status_code == 200
+        answer = client.post(
+            "/v1/chat/completions",
+            json={"model": "clinic", "messages": [{"role": "user", "content": "What is pulse?"}]},
+            timeout=10,
+        )
+        assert answer.json()["choices"][0]["message"]["content"] == "WHAT IS PULSE?"

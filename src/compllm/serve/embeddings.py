@@ -63,7 +63,7 @@ async def embed(body: EmbeddingBody, service: ServiceOf) -> EmbeddingList:
     if body.model not in (encoder.name, service.team.file.config.name):
         raise unknown_model(body.model, [encoder.name, service.team.file.config.name])
     texts = [body.input] if isinstance(body.input, str) else body.input
-    vectors = await anyio.to_thread.run_sync(encoder.encode, texts)
+    vectors = await anyio.to_thread.run_sync(encoder.encode, texts, limiter=service.encoding)
     if body.dimensions not in (None, vectors.shape[1]):
         raise refused("dimensions", f"the encoder {encoder.name} has {vectors.shape[1]} dimensions")
     as_text = body.encoding_format == "base64"

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
 from compllm.pipeline import Team
 from compllm.serve.live import LiveRuns
 
+# A text is encoded on all cores already; a second one fills the gaps.
+_ENCODING_AT_ONCE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An open team that serves many callers at once."""
+    """An open team that serves many callers at once.
+
+    `encoding` bounds the threads that compute embeddings, so that those of everything else, such as the journal's, are
+    not taken by them.
+    """
 
     team: Team
     runs: LiveRuns
+    encoding: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_ENCODING_AT_ONCE))
 
 
 @asynccontextmanager
