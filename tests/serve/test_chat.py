@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -212,6 +213,31 @@ def test_a_plan_of_ones_own_and_a_dry_run(served: Served) -> None:
             create(model="clinic", messages=user("?"), extra_body={"compllm": {"plan": "1. a?\n3. b?"}})
         with pytest.raises(openai.BadRequestError, match="no plan"):
             create(model="heart", messages=user("?"), extra_body={"compllm": {"dry_run": True}})
+
+
+def test_a_dry_run_has_an_id_of_its_own_and_ends_where_the_client_said(served: Served) -> None:
+    with client_of(served) as client:
+        create = partial(client.chat.completions.create, model="clinic", extra_body={"compllm": {"dry_run": True}})
+        stopped, cut = create(messages=user(QUESTION), stop="\n"), create(messages=user(QUESTION), max_tokens=3)
+    assert (stopped.choices[0].message.content, stopped.choices[0].finish_reason) == (
+        "1. What is the heart pulse?",
+        "stop",
+    )
+    assert (cut.choices[0].message.content, cut.choices[0].finish_reason) == ("1. What", "length")
+    assert stopped.id != cut.id
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_a_character_in_a_question_or_a_plan_breaks_no_dry_run(served: Served, *, stream: bool) -> None:
+    for plan in (None, "1. [\ud800] What is \ud800?"):
+        extras = {"dry_run": True, "plan": plan}
+        body = {"model": "clinic", "messages": user("What is \ud800?"), "stream": stream, "compllm": extras}
+        with served.client() as client:
+            answer = client.post(
+                "/v1/chat/completions", content=json.dumps(body), headers={"content-type": "application/json"}
+            )
+        assert answer.status_code == 200
+        assert "What is ??" in answer.text
 
 
 def test_an_end_user_is_charged_for_the_run(served: Served) -> None:

@@ -64,6 +64,9 @@ def test_a_response_goes_on_from_an_earlier_one(make_team: MakeTeam) -> None:
         assert client.responses.create(model="clinic", input=sent_back).output_text == "70."
         with pytest.raises(openai.BadRequestError, match="there is no response 'resp_x'") as error:
             client.responses.create(model="clinic", input="And?", previous_response_id="resp_x")
+        half = b'{"model": "clinic", "input": "And?", "previous_response_id": "\\ud800"}'
+        with pytest.raises(openai.BadRequestError, match="previous_response_id"):
+            client.post("/responses", content=half, cast_to=object)
     assert error.value.code == "previous_response_not_found"
     assert len(questions(one)) == 3
 

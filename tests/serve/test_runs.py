@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -101,6 +102,9 @@ def test_a_dry_run_says_who_would_be_asked(make_team: MakeTeam) -> None:
         assert experts == ["heart", "glands"]
         own = {"question": "?", "dry_run": True, "plan": "1. [heart] a?\n2. b #1? (after #1)"}
         assert client.post("/v1/runs", json=own).json()["steps"][1]["parents"] == [1]
+        half = json.dumps({"question": "?", "dry_run": True, "plan": "1. [\ud800] is \ud800?"})
+        found = client.post("/v1/runs", content=half, headers={"content-type": "application/json"})
+        assert found.json()["steps"][0]["text"] == "is ??"
     assert not one.calls
 
 

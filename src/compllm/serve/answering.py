@@ -106,7 +106,7 @@ def plan_of(text: str | None, expert: str | None, param: str) -> Plan | None:
     if expert is not None:
         raise refused(param, "a single expert gets the question as it is: name the team to have a plan followed")
     try:
-        return parse_plan(text)
+        return parse_plan(sound(text))
     except PlanError as error:
         raise refused(param, str(error), "invalid_plan") from error
 
@@ -194,11 +194,11 @@ class _Telling:
                     self._answers.append(event.answer)
                 known = self._direct and isinstance(event, ev.NodeCompleted)
                 if not known and (line := reasoning(event)):
-                    yield Thought(_sound(line))
+                    yield Thought(sound(line))
 
     def _write(self, text: str) -> Iterator[Piece]:
         self._has_written = self._has_written or bool(text)
-        if passed := self._cutter.feed(_sound(text)):
+        if passed := self._cutter.feed(sound(text)):
             yield Words(passed)
 
     def _end(self, end: ev.RunCompleted | ev.RunFailed, at_s: float) -> Iterator[Piece]:
@@ -259,6 +259,6 @@ async def _stop_when_left(request: Request, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-def _sound(text: str) -> str:
-    """Return a model's words without what no encoder takes: half a surrogate pair becomes "?"."""
+def sound(text: str) -> str:
+    """Return the words of a model or a client without what no encoder takes: half a surrogate pair becomes "?"."""
     return text.encode("utf-8", "replace").decode()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -52,12 +53,12 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
     said = Conversation(body.model, turns, instructions, body.compllm, body.user, "messages")
     ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
+    cutter, deadline_s = Cutter(body.stops, body.longest), service.team.file.config.limits.deadline_s
     if body.compllm.dry_run:
         dry = await dry_run(service, ask, "compllm.dry_run")
-        return await _sent(request, body, dry.pieces(), _Shape("dry-run", body.model), headers)
+        return await _sent(request, body, dry.pieces(cutter), _Shape(f"dry-{token_hex(6)}", body.model), headers)
     run = begin(service, caller, ask)
     headers["compllm-run"] = run.id
-    cutter, deadline_s = Cutter(body.stops, body.longest), service.team.file.config.limits.deadline_s
     source = pieces(run, cutter, deadline_s, direct=ask.expert is not None and bool(body.stream))
     closed = nothing if body.store else partial(leave, run)
     return await _sent(request, body, source, _Shape(run.id, body.model), headers, closed)

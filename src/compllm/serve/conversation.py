@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from compllm.core.events import RunCompleted, RunStarted
 from compllm.errors import JournalError
-from compllm.serve.answering import Ask, expert_of, plan_of
+from compllm.serve.answering import Ask, expert_of, plan_of, sound
 from compllm.serve.callers import Caller
 from compllm.serve.errors import refused
 from compllm.serve.history import Turn, standalone
@@ -42,7 +42,7 @@ def ask_for(service: Service, said: Conversation) -> Ask:
     expert = expert_of(service, said.model)
     if not said.turns or said.turns[-1].role != "user":
         raise refused(said.param, "the last message has to be the user's: there is nothing to answer", "invalid_value")
-    question = standalone(said.turns)
+    question = sound(standalone(said.turns))
     instructions = "\n\n".join(filter(None, said.instructions)) if expert is not None else ""
     plan = plan_of(said.extras.plan, expert, "compllm.plan")
     return Ask(question, expert, instructions, plan, said.end_user or "", said.extras.priority)

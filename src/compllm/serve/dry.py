@@ -10,7 +10,8 @@ import anyio.to_thread
 from compllm.core.plan import Plan
 from compllm.core.routing import Assignment
 from compllm.planner.language import format_plan
-from compllm.serve.answering import Ask, Ended, Piece, Thought, Words
+from compllm.serve.answering import Ask, Ended, Piece, Thought, Words, sound
+from compllm.serve.cutting import Cutter
 from compllm.serve.errors import refused
 from compllm.serve.reasoning import step_line
 from compllm.serve.service import Service
@@ -27,16 +28,16 @@ class DryRun:
     @property
     def text(self) -> str:
         """The plan in the plan language."""
-        return format_plan(self.plan)
+        return sound(format_plan(self.plan))
 
-    async def pieces(self) -> AsyncGenerator[Piece, None]:
+    async def pieces(self, cutter: Cutter) -> AsyncGenerator[Piece, None]:
         """Yield the plan as an answer, with notes and assignments as its reasoning."""
         for note in self.notes:
-            yield Thought(f"Note: {note}\n")
+            yield Thought(sound(f"Note: {note}\n"))
         for step in self.plan.steps:
-            yield Thought(step_line(step.id, step.display, step.tag, self.assignments[step.id]) + "\n")
-        yield Words(self.text)
-        yield Ended()
+            yield Thought(sound(step_line(step.id, step.display, step.tag, self.assignments[step.id]) + "\n"))
+        yield Words(cutter.feed(self.text) + cutter.rest())
+        yield Ended(cutter.finish_reason)
 
 
 async def dry_run(service: Service, ask: Ask, param: str) -> DryRun:

@@ -28,6 +28,7 @@ FirstProblem = Field(fail_fast=True)
 Nothing = Annotated[list[Any], Field(max_length=0)] | None
 Zero = Annotated[float, Field(ge=0, le=0)] | None
 EndUser = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+RunId = Annotated[str, StringConstraints(max_length=256)]
 Priority = Annotated[int, Field(ge=-100, le=100)]
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from compllm.serve.schemas import MAX_TURNS, Body, EndUser, Extras, Few, FirstProblem, Nothing, TextFormat
+from compllm.serve.schemas import MAX_TURNS, Body, EndUser, Extras, Few, FirstProblem, Nothing, RunId, TextFormat
 
 
 class InputPart(BaseModel):
@@ -58,7 +58,7 @@ class ResponseBody(Body):
         str | Annotated[list[InputMessage | InputReasoning], Field(min_length=1, max_length=MAX_TURNS, fail_fast=True)]
     ) = Field(description="A question, or a conversation whose last message is one.")
     instructions: str | None = Field(None, description="Put before the question for one expert; nothing to a team.")
-    previous_response_id: str | None = Field(None, description="The conversation goes on from that answer.")
+    previous_response_id: RunId | None = Field(None, description="The conversation goes on from that answer.")
     stream: bool | None = Field(None, description="Send the answer, and how it comes about, piece by piece.")
     max_output_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Longest answer; a token is counted as a mark or up to six letters."

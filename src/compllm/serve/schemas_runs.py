@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from compllm.core.routing import Assignment
 from compllm.explain import Explanation
 from compllm.journal import RunRow
+from compllm.serve.answering import sound
 from compllm.serve.dry import DryRun
 from compllm.serve.schemas import Body, EndUser, Priority
 
@@ -56,14 +57,14 @@ class PlanView(BaseModel):
         steps = [
             StepView(
                 id=step.id,
-                text=step.display,
+                text=sound(step.display),
                 tag=step.tag,
                 parents=list(step.parents),
                 assignment=dry.assignments[step.id],
             )
             for step in dry.plan.steps
         ]
-        return cls(plan=dry.text, steps=steps, notes=list(dry.notes))
+        return cls(plan=dry.text, steps=steps, notes=list(map(sound, dry.notes)))
 
 
 class RunSummary(BaseModel):
