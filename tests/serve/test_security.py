@@ -165,6 +165,15 @@ async def test_who_sends_nothing_more_is_hung_up_on(make_team: MakeTeam) -> None
             assert (await told(server, *pieces)).startswith(status)
 
 
+async def test_who_leaves_before_the_whole_request_is_there_is_no_error_of_the_server(
+    make_team: MakeTeam, log: Log
+) -> None:
+    async with running(make_team(FILE + "server: {port: 0}\n")) as server:
+        async with await server.connect() as client:
+            await client.send(HEAD + b"content-length: 100\r\n\r\n{")
+        assert (await log.until("request"))["status"] == 499
+
+
 async def test_a_byte_now_and_then_keeps_no_connection_open(make_team: MakeTeam) -> None:
     async with running(make_team(TIGHT)) as server, await server.connect() as stream:
         await stream.send(b"GET /healthz HTTP/1.1\r\n")

@@ -20,11 +20,9 @@ from compllm.serve.callers import Caller
 from compllm.serve.cutting import Cutter, FinishReason
 from compllm.serve.errors import ApiError, Unanswered, refused, unanswered, unknown_model
 from compllm.serve.live import STOPPED, LiveRun
+from compllm.serve.logs import CLIENT_LEFT
 from compllm.serve.reasoning import reasoning
 from compllm.serve.service import Service
-
-# What proxies log for a client that did not wait; nobody reads it.
-_CLIENT_LEFT = 499
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +238,7 @@ async def whole_while_wanted(
     Raises:
         ApiError: there is no answer, or nobody to get it.
     """
-    answer: Whole | ApiError = ApiError(_CLIENT_LEFT, "the client went away")
+    answer: Whole | ApiError = ApiError(CLIENT_LEFT, "the client went away")
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_when_left, request, tasks.cancel_scope)

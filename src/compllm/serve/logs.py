@@ -16,6 +16,8 @@ _LONGEST = 500
 _FRAMES = 12
 # The response header that names a run.
 RUN_HEADER = b"compllm-run"
+# What proxies log for a client that did not wait; nobody reads it.
+CLIENT_LEFT = 499
 _log = logging.getLogger("compllm.serve.access")
 
 
@@ -84,7 +86,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began_s, status, run = time.monotonic(), 500, ""
+        began_s, status, run = time.monotonic(), 0, ""
 
         async def watch(message: Message) -> None:
             nonlocal status, run
@@ -95,12 +97,13 @@ class AccessLog:
 
         try:
             await self._app(scope, receive, watch)
+            status = status or CLIENT_LEFT  # nobody was there any more to be answered
         finally:
             # Without the query string, which may hold what somebody searched for.
             fields = {
                 "method": scope["method"],
                 "path": scope["path"],
-                "status": status,
+                "status": status or 500,
                 "ms": round((time.monotonic() - began_s) * 1000, 1),
                 "key": self._name_of(scope),
                 "run": run,
