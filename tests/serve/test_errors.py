@@ -74,6 +74,18 @@ def test_a_request_that_is_wrong_is_told_where(make_team: MakeTeam) -> None:
             assert [answer.status_code, error["code"], error["param"]] == expected, (path, body, error)
 
 
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_a_body_that_is_not_said_to_be_json_is_told_how_to_be_sent(make_team: MakeTeam, kind: str | None) -> None:
+    # Other sites can have a browser send exactly these to a server on its own machine, without asking it first.
+    headers = {} if kind is None else {"Content-Type": kind}
+    with serving(make_team()) as served, served.client() as client:
+        for path in ("/v1/runs", "/v1/chat/completions", "/v1/responses", "/v1/embeddings"):
+            answer = client.post(path, content=b'{"question": "What?"}', headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+            assert "`Content-Type: application/json`" in answer.json()["error"]["message"]
+        assert not served.service.runs._runs
+
+
 def test_a_bug_is_answered_without_its_story(make_team: MakeTeam, caplog: pytest.LogCaptureFixture) -> None:
     team = make_team()
     with serving(team) as served, served.client() as client:

@@ -175,6 +175,9 @@ def _fields(request: Request) -> Mapping[str, FieldInfo]:
 
 def _unusable(first: Mapping[str, Any], body: object, fields: Mapping[str, FieldInfo]) -> ApiError:
     """Return the error for the first thing that is wrong with a request; what it holds is not repeated."""
+    if isinstance(body, bytes):  # the body of a request that does not say that it is JSON is not read as such
+        message = "the body has to be JSON, and to be sent with the header `Content-Type: application/json`"
+        return ApiError(HTTPStatus.BAD_REQUEST, message, "invalid_json")
     place = _place(first["loc"][1:], body, ends_outside=first["type"] == "missing")
     param = ".".join(map(str, place)) or None
     where = param or f"the {first['loc'][0]}"
