@@ -32,6 +32,8 @@ async def test_a_team_is_served_with_health_answers_and_metrics(make_team: MakeT
     async with running(make_team(SERVED, observers=[metrics]), metrics) as server:
         assert (await server.client.get("/healthz")).status_code == 200
         assert (await server.client.get("/readyz")).status_code == 200
+        for path in ("/healthz", "/readyz"):  # as `wget --spider` and many monitors look
+            assert (await server.client.head(path)).status_code == 200
         answer = await server.ask()
         assert answer.json()["choices"][0]["message"]["content"] == "WHAT IS PULSE?"
         told = await server.client.get("/metrics")

@@ -23,8 +23,9 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     install_errors(app)
     for part in (chat, responses, embeddings, models, runs):
         app.include_router(part.router)
-    app.add_api_route("/healthz", health, tags=["Operation"])
-    app.add_api_route("/readyz", ready, tags=["Operation"])
+    for path, probe in (("/healthz", health), ("/readyz", ready)):
+        app.add_api_route(path, probe, tags=["Operation"])
+        app.add_api_route(path, probe, methods=["HEAD"], include_in_schema=False)
     return app
 
 
