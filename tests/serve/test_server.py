@@ -39,6 +39,10 @@ async def test_a_team_is_served_with_health_answers_and_metrics(make_team: MakeT
         told = await server.client.get("/metrics")
         assert 'compllm_run_seconds_count{outcome="answered"} 1.0' in told.text
         assert told.headers["content-type"].startswith("text/plain")
+        begun = await server.client.post("/v1/runs", json={"question": "What is pulse?"})
+        on_page = await server.client.post("/ask", data={"question": "What is pulse?"})
+    named = {entry["path"]: entry["run"] for entry in log.entries("request")}
+    assert (named["/v1/runs"], named["/ask"]) == (begun.json()["id"], on_page.headers["location"].split("/")[-1])
     line = next(entry for entry in log.entries("request") if entry["path"] == "/v1/chat/completions")
     assert (line["method"], line["status"], line["run"]) == ("POST", 200, answer.headers["compllm-run"])
     assert isinstance(line["ms"], float)

@@ -46,7 +46,7 @@ async def start(body: RunBody, response: Response, service: ServiceOf, caller: A
         response.status_code = 200
         return PlanView.of(await dry_run(service, ask, "dry_run"))
     run = begin(service, caller, ask)
-    response.headers["Location"] = f"/v1/runs/{run.id}"
+    response.headers.update({"Location": f"/v1/runs/{run.id}", "compllm-run": run.id})
     return RunStarted(id=run.id)
 
 

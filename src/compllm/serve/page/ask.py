@@ -39,7 +39,7 @@ async def ask(visit: Visit) -> Response:
         return _form(visit, question, written, str(error), 400)
     except QueueFullError as error:
         return _form(visit, question, written, str(error), 503)
-    return protected(RedirectResponse(f"/runs/{run.id}", 303))
+    return protected(RedirectResponse(f"/runs/{run.id}", 303, {"compllm-run": run.id}))
 
 
 def _plan(written: str) -> Plan | None:
