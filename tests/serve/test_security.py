@@ -206,6 +206,14 @@ async def test_other_sites_names_lead_nowhere_where_no_key_is_asked_for(make_tea
             assert (await server.client.get("/healthz", headers={"host": host})).status_code == status
 
 
+async def test_a_second_key_does_not_hide_in_the_log_whose_request_it_was(make_team: MakeTeam, log: Log) -> None:
+    async with running(make_team(CLOSED)) as server:
+        for second in (f"Bearer {BOB}", "Bearer wrong", "Basic x"):
+            headers = [("authorization", f"Bearer {ALICE}"), ("authorization", second)]
+            assert (await server.client.get("/v1/models", headers=headers)).status_code == 200
+    assert [entry["key"] for entry in log.entries("request")] == ["alice"] * 3
+
+
 NASTY = '\r\nX-Injected: yes\r\n\r\n<script>\x1b[31m\n{"level": "error"}'
 
 

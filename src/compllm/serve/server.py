@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from fastapi import FastAPI
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -149,7 +150,7 @@ def _guarded(app: ASGIApp, config: ServerConfig, access: KeyedAccess) -> ASGIApp
         await (by_own_name if access.is_open else bounded)(scope, receive, send)
 
     def name_of(scope: Scope) -> str:
-        scheme, _, key = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")  # of several, the one that counts
         try:
             return access.caller_of(key.strip()).name if scheme.lower() == "bearer" else ""
         except AccessDeniedError:
