@@ -106,3 +106,18 @@ async def test_other_keys_hold_at_once_and_open_requests_still_count() -> None:
             await AsyncExitStack().enter_async_context(access.admit(BOB, ""))
     async with access.admit(ALICE, ""):
         pass
+
+
+async def test_a_key_that_was_taken_away_and_put_back_is_charged_for_what_still_goes_on() -> None:
+    now_s = [0.0]
+    access = KeyedAccess(config(alice(concurrency=1, requests_per_minute=2)), lambda: now_s[0])
+    async with access.admit(ALICE, ""):
+        for keys in ([bob()], [alice(concurrency=1, requests_per_minute=2), bob()]):
+            access.use(config(*keys))
+        with pytest.raises(TooManyRequestsError, match="at once"):
+            await AsyncExitStack().enter_async_context(access.admit(ALICE, ""))
+    async with access.admit(ALICE, ""):
+        pass
+    access.use(config(alice(requests_per_minute=2)))
+    with pytest.raises(TooManyRequestsError, match="often"):
+        await AsyncExitStack().enter_async_context(access.admit(ALICE, ""))

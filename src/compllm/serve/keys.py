@@ -43,9 +43,11 @@ class KeyedAccess:
         """Go on with other keys and limits; who is in stays in, and is counted still."""
         self._everybody.allow(None, config.concurrency)
         self._callers = {key.hash: Caller(key.name, key.priority, key.concurrency) for key in config.keys}
-        self._limits = {key.name: self._limits.get(key.name) or Limit() for key in config.keys}
+        names = {key.name for key in config.keys}
+        # A key that is taken away while its requests go on, and put back, is still charged for them.
+        self._limits = {name: known for name, known in self._limits.items() if name in names or known.slots.taken}
         for key in config.keys:
-            self._limits[key.name].allow(key.requests_per_minute, key.concurrency)
+            self._limits.setdefault(key.name, Limit()).allow(key.requests_per_minute, key.concurrency)
 
     @property
     def is_open(self) -> bool:
