@@ -218,6 +218,13 @@ async def test_the_stream_of_the_team_ends_with_the_server_so_that_the_page_come
                 assert "event: end" not in [line async for line in lines]
 
 
+async def test_who_wants_the_head_of_a_stream_alone_is_not_kept_waiting(make_team: MakeTeam) -> None:
+    async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:
+        with anyio.fail_after(20):
+            assert (await client.head("/experts/live")).headers["content-type"].startswith("text/event-stream")
+            assert (await client.get("/")).status_code == 200  # on the same connection
+
+
 async def test_only_so_many_pages_are_followed_at_once(make_team: MakeTeam, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compllm.serve.page.door._MOST_STREAMS", 1)
     async with open_site(make_team()) as site, httpx.AsyncClient(base_url=site.url) as client:

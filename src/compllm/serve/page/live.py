@@ -45,6 +45,8 @@ def follow(visit: Visit, versions: AsyncGenerator[Mapping[str, Markup], None], *
 
     One that `has_end` says when there will be no more; from any other, a page that has lost it begins anew.
     """
+    if visit.request.method == "HEAD":  # it would wait for the end of a body that it does not get
+        return protected(Response(media_type=EventStream.media_type))
     if visit.streams.available_tokens < 1:
         return visit.problem(503, "Too many pages are being followed at present.")
 
