@@ -145,6 +145,12 @@ async def test_a_body_too_large_is_refused_declared_or_in_chunks(make_team: Make
         assert (await server.ask()).status_code == 200
 
 
+async def test_who_still_sends_what_is_far_too_large_sees_why_it_is_refused(make_team: MakeTeam) -> None:
+    async with running(make_team(FILE + "server: {port: 0, max_body: 2KiB}\n")) as server:
+        answer = await server.client.post("/v1/chat/completions", content=bytes(16_000_000))
+        assert (answer.status_code, answer.json()["error"]["type"]) == (413, "invalid_request_error")
+
+
 WHOLE = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 # What is sent before nothing more comes, and what is answered before the server hangs up.
 SLOW: list[tuple[tuple[bytes, ...], bytes]] = [

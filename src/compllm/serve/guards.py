@@ -86,8 +86,10 @@ class BodyLimit:
                 body = await self._read(scope, receive)
         except TimeoutError:
             await _refusal(408, f"the body has not arrived within {self._timeout_s:g} s")(scope, receive, send)
-        except _RefusedError as error:
-            await _refusal(error.status, str(error))(scope, receive, send)
+        except _TooLargeError as error:
+            await self._refuse_and_read_on(str(error), receive, send)
+        except _TooManyError as error:
+            await _refusal(503, str(error))(scope, receive, send)
         else:
             if body is not None:
                 await self._app(scope, _replayed(body, receive), send)
@@ -111,15 +113,27 @@ class BodyLimit:
     def _check(self, whole_bytes: int, more_bytes: int = 0) -> None:
         """Check that a body may be so large, and that there is room for another piece of it."""
         if whole_bytes > self._max_bytes:
-            raise _RefusedError(413, f"the body is larger than the {self._max_bytes:,} bytes that this server takes")
+            raise _TooLargeError(f"the body is larger than the {self._max_bytes:,} bytes that this server takes")
         if self._arriving_bytes + more_bytes > self._max_bytes * _BODIES:
-            raise _RefusedError(503, "too many bodies are arriving at once")
+            raise _TooManyError("too many bodies are arriving at once")
+
+    async def _refuse_and_read_on(self, message: str, receive: Receive, send: Send) -> None:
+        """Refuse a body, and let the rest of it come for a while: a client that still sends would not see why."""
+        answer = _refusal(413, message)
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+        await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+        with anyio.move_on_after(self._timeout_s):
+            while (await receive()).get("more_body", False):
+                pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class _RefusedError(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+class _TooLargeError(Exception):
+    """A body is larger than any may be."""
+
+
+class _TooManyError(Exception):
+    """More bodies are arriving than there is memory for."""
 
 
 def _declared_bytes(scope: Scope) -> int:
@@ -127,8 +141,8 @@ def _declared_bytes(scope: Scope) -> int:
     return int(dict(scope["headers"]).get(b"content-length", 0))
 
 
-def _refusal(status: int, message: str) -> ASGIApp:
-    """Answer in OpenAI's form and hang up, for the rest of the body may still be coming."""
+def _refusal(status: int, message: str) -> JSONResponse:
+    """Return an answer in OpenAI's form that hangs up, for the rest of the body may still be coming."""
     kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
     error = {"message": message, "type": kind, "param": None, "code": None}
     headers = {"connection": "close"} | ({"retry-after": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {})
