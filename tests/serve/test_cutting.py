@@ -38,7 +38,7 @@ def test_an_answer_ends_where_the_client_said(
 
 
 @given(
-    st.text(alphabet="ab .", max_size=30),
+    st.text(alphabet="ab .", max_size=30) | st.text(alphabet="ab .", max_size=4).map(lambda text: text * 9),
     st.lists(st.text(alphabet="ab .", min_size=1, max_size=3), max_size=2),
     st.none() | st.integers(1, 6),
     st.sets(st.integers(0, 30)),
@@ -60,3 +60,11 @@ def test_long_answers_take_no_long_time() -> None:
 def test_nothing_is_held_back_without_need() -> None:
     cutter = Cutter(["###"])
     assert [cutter.feed(piece) for piece in ("one #", " two ##", "# three")] == ["one ", "# two ", ""]
+
+
+def test_a_word_without_an_end_comes_as_it_is_written() -> None:
+    cutter = Cutter(max_tokens=1000)
+    assert [cutter.feed(piece) for piece in ("東京は日本", "の首都", "です。")] == ["", "東京は日本の", "首都です。"]
+    for _ in range(1000):
+        cutter.feed("人口")
+        assert len(cutter._held) <= 6

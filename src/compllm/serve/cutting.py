@@ -9,7 +9,8 @@ from typing import Literal
 FinishReason = Literal["stop", "length"]
 
 # A team has many tokenizers. A token is counted as a mark or up to six letters or digits.
-_TOKEN = re.compile(r"\w{1,6}|[^\w\s]")
+_LETTERS = 6
+_TOKEN = re.compile(rf"\w{{1,{_LETTERS}}}|[^\w\s]")
 
 
 def count_tokens(text: str) -> int:
@@ -70,8 +71,12 @@ class Cutter:
 
 
 def _finished(text: str) -> int:
-    """Return how long a text is without the word at its end, which may not have ended, and the space before that."""
-    end = len(text)
-    while end and (text[end - 1].isalnum() or text[end - 1] == "_"):
-        end -= 1
-    return len(text[:end].rstrip())
+    """Return how long a text is without the token at its end, which may not have ended, and the space before that.
+
+    A word has as many tokens as fill up; what is held back never grows with it.
+    """
+    word = len(text)
+    while word and (text[word - 1].isalnum() or text[word - 1] == "_"):
+        word -= 1
+    full = (len(text) - word) // _LETTERS * _LETTERS
+    return word + full if full else len(text[:word].rstrip())
