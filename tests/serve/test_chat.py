@@ -141,8 +141,10 @@ def test_what_changes_nothing_is_said_to_change_nothing(served: Served) -> None:
         messages: Any = [{"role": "system", "content": "Be brief."}, *user("What?")]
         some = raw.create(model="clinic", messages=messages, temperature=0.5, top_p=1, seed=3, n=1, stop=None)
         none = raw.create(model="heart", messages=messages, user="ann", stream=False)
+        whole = raw.create(model="heart", messages=messages, extra_body={"stream_options": {"include_usage": True}})
     assert some.headers["compllm-without-effect"] == "temperature, top_p, seed, instructions"
     assert "compllm-without-effect" not in none.headers
+    assert whole.headers["compllm-without-effect"] == "stream_options"
     assert none.headers["compllm-run"] == none.parse().id.removeprefix("chatcmpl-")
 
 

@@ -52,7 +52,7 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     turns = [Turn(each.role, text_of(each.content)) for each in body.messages if not isinstance(each, SystemMessage)]
     instructions = [text_of(each.content) for each in body.messages if isinstance(each, SystemMessage)]
     said = Conversation(body.model, turns, instructions, body.compllm, body.user, "messages")
-    ask, headers = ask_for(service, said), without_effect(service, said, idle_fields(body))
+    ask, headers = ask_for(service, said), without_effect(service, said, [*idle_fields(body), *_idle_options(body)])
     cutter, deadline_s = Cutter(body.stops, body.longest), service.team.file.config.limits.deadline_s
     if body.compllm.dry_run:
         dry = await dry_run(service, ask, "compllm.dry_run")
@@ -62,6 +62,11 @@ async def complete(body: ChatBody, request: Request, service: ServiceOf, caller:
     source = pieces(run, cutter, deadline_s, direct=ask.expert is not None and bool(body.stream))
     closed = nothing if body.store else partial(leave, run)
     return await _sent(request, body, source, _Shape(run.id, body.model), headers, closed)
+
+
+def _idle_options(body: ChatBody) -> list[str]:
+    """Return the options that belong to a stream, if none is asked for."""
+    return ["stream_options"] if body.stream_options is not None and not body.stream else []
 
 
 async def _sent(
