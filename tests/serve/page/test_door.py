@@ -246,3 +246,12 @@ async def test_a_team_that_takes_no_more_runs_says_so(make_team: MakeTeam) -> No
         assert response.status_code == 503
         assert "about to stop" in response.text
         assert "What is the heart pulse?" in response.text
+
+
+async def test_who_has_enough_runs_that_go_on_keeps_the_question(make_team: MakeTeam) -> None:
+    keys = Keys(a=Caller("alice", open_runs=1))
+    async with open_site(make_team(one=GatedFake("What")), keys) as site, signed_in(site.url, "a") as client:
+        answers = [await client.post("/ask", data={"question": "What is the heart pulse?"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [303, 429]
+        assert "What is the heart pulse?" in answers[1].text
+        assert "runs that go on" in answers[1].text

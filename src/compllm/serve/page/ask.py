@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from compllm.config import TeamConfig
 from compllm.core.plan import Plan
-from compllm.errors import PlanError, QueueFullError
+from compllm.errors import PlanError, QueueFullError, TooManyRequestsError
 from compllm.planner.language import parse_plan
 from compllm.serve.page.door import Visit, read_form
 from compllm.serve.page.render import protected
@@ -39,6 +39,8 @@ async def ask(visit: Visit) -> Response:
         return _form(visit, question, written, str(error), 400)
     except QueueFullError as error:
         return _form(visit, question, written, str(error), 503)
+    except TooManyRequestsError as error:
+        return _form(visit, question, written, str(error), 429)
     return protected(RedirectResponse(f"/runs/{run.id}", 303, {"compllm-run": run.id}))
 
 
