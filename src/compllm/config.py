@@ -220,7 +220,10 @@ class KeyConfig(_Section):
         None, ge=1, le=1_000_000, description="On average; as many may come at once after a rest. Default: no bound."
     )
     concurrency: int | None = Field(
-        None, ge=1, le=100_000, description="Requests under way, open streams among them. Default: no bound."
+        None,
+        ge=1,
+        le=100_000,
+        description="Requests under way, open streams among them, and as many runs. Default: no bound.",
     )
 
 
