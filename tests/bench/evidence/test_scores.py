@@ -60,7 +60,13 @@ def test_what_was_not_tried_is_not_scored() -> None:
     given = score(ROW, Reply("70", (HEART, GLANDS), looked_up=False))
     assert (given.asked, given.read, given.answered) == (None, None, 1.0)
     none = score(replace(ROW, plan=()), Reply("70"))
-    assert (none.short_f1, none.asked, none.answered) == (None, None, None)
+    assert (none.asked, none.read, none.answered) == (None, None, None)
+
+
+def test_whoever_asked_nobody_has_nothing_along_the_way() -> None:
+    """As ReAct that ends at once, or a run that broke off before its first step."""
+    alone = score(ROW, Reply("70"))
+    assert (alone.short_f1, alone.asked, alone.read, alone.answered) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_only_the_last_answer_of_a_bridge_counts() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
+from compllm.bench.evidence.reply import EVERYTHING, Reply
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.bench.squad import exact_match, normalised, token_f1
 from compllm.run import without_gaps
@@ -21,7 +21,9 @@ _CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares from 0 to 1; None where the row or the system has nothing to compare.
+    """Shares from 0 to 1; None where the row has nothing to compare, or the system looks nothing up.
+
+    Who asked nothing has 0 along the way: were that left out, means would be over the questions that went well.
 
     - `f1`, `exact`: the answer against the gold parts, one after another.
     - `contained`: share of the parts that are in the answer, word for word.
@@ -35,7 +37,7 @@ class Scores:
     f1: float
     exact: float
     contained: float
-    short_f1: float | None
+    short_f1: float
     asked: float | None
     read: float | None
     answered: float | None
@@ -50,15 +52,15 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
     asked = {expert for step in reply.steps for expert in (step.expert, *step.asked)}
     known = [step.answers for step in row.plan if step.answers]
     looked_up = [step.answers for step in row.plan if step.answers and step.passage]
-    lookups = reply.steps if reply.looked_up else ()
+    bare = " ".join(reply.final_answers)
     return Scores(
         token_f1(text, gold),
         float(exact_match(text, gold)),
         _share([contains(text, part) for part in row.parts]),
-        token_f1(" ".join(reply.final_answers), _gold(row, " ".join(reply.final_answers))) if reply.steps else None,
-        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts], lookups),
-        _share_or_none([_any(reply.passages, answers) for answers in looked_up], lookups),
-        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known], reply.steps),
+        token_f1(bare, _gold(row, bare)),
+        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts if reply.looked_up]),
+        _share_or_none([_any(reply.passages, answers) for answers in looked_up if reply.looked_up]),
+        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known]),
         judged,
     )
 
@@ -94,5 +96,5 @@ def _share(found: Sequence[bool]) -> float:
     return sum(found) / len(found)
 
 
-def _share_or_none(found: Sequence[bool], steps: Sequence[StepReply]) -> float | None:
-    return _share(found) if found and steps else None
+def _share_or_none(found: Sequence[bool]) -> float | None:
+    return _share(found) if found else None
