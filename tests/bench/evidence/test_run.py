@@ -79,7 +79,7 @@ async def test_a_failing_model_is_no_answer(tmp_path: Path, setting: Setting) ->
 
 async def test_an_oracle_that_misses_something_ends_the_bench(tmp_path: Path, setting: Setting) -> None:
     out, systems = tmp_path / "results.jsonl", {"a": factory({"p-0": PlanError("no plan")})}
-    with pytest.RaisesGroup(PlanError, allow_unwrapped=True, flatten_subgroups=True):
+    with pytest.raises(PlanError, match="no plan"):  # not in a group, which the command line would not report
         await run_system(remaining(ROWS[:1], systems, out, "as now")[0], setting, out)
 
 
