@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compllm.bench import squad
 from compllm.bench.evidence.reply import EVERYTHING, Reply
 from compllm.bench.evidence.rows import EvidenceRow
-from compllm.bench.squad import exact_match, normalised, token_f1
+from compllm.bench.squad import exact_match, token_f1
 from compllm.run import without_gaps
 
 _DASH = re.compile(r"[-–—]")
@@ -71,14 +72,8 @@ def plain(text: str) -> str:
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:
-    """Whether one of the answers is in the text, word for word once both are normalised; articles alone are in none."""
-    said = f" {_words(text)} "
-    return any(f" {words} " in said for words in map(_words, answers) if words)
-
-
-def _words(text: str) -> str:
-    """Return a text normalised, with the ends of ranges such as "1185–1226" as words of their own."""
-    return normalised(_DASH.sub(" ", text))
+    """Whether one of the answers is in the text as `squad.contains` has it; the ends of "1185–1226" are two words."""
+    return squad.contains(_DASH.sub(" ", text), [_DASH.sub(" ", answer) for answer in answers])
 
 
 def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
