@@ -53,6 +53,11 @@ def test_parts_are_kept_word_for_word_and_citations_are_no_words(
     assert done(answer).f1 == pytest.approx(f1, abs=1e-4)
 
 
+def test_no_answer_keeps_no_part_even_if_that_is_an_article() -> None:
+    nothing = Outcome(Question("v", "Which vitamin is it?", (("A",),), ("hr",)), "", (), (), 1.0)
+    assert (nothing.kept, nothing.f1) == ((False,), 0.0)
+
+
 def test_experts_that_answered_are_held_against_those_that_know() -> None:
     assert done("", "hr", "desk").right_experts == 0.5
     assert done("", "it", "hr").right_experts == 1.0

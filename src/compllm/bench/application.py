@@ -17,7 +17,7 @@ import psutil
 from compllm.bench.evidence.scores import plain
 from compllm.bench.figures import Figures, mean, percentiles
 from compllm.bench.rows import evenly
-from compllm.bench.squad import normalised, token_f1
+from compllm.bench.squad import contains, token_f1
 from compllm.core.events import ModelLoaded, NodeCompleted, RunCompleted, Stamped
 from compllm.errors import ConfigError
 from compllm.pipeline import Team
@@ -50,14 +50,13 @@ class Outcome:
     @property
     def kept(self) -> tuple[bool, ...]:
         """Whether each part is in the answer, in one of its wordings, word for word once both are normalised."""
-        said = f" {normalised(self._said)} "
-        return tuple(any(f" {normalised(wording)} " in said for wording in part) for part in self.question.parts)
+        return tuple(contains(self._said, part) for part in self.question.parts)
 
     @property
     def f1(self) -> float:
         """Token F1 of the answer, without citations and gaps, and the parts in order, each as it is worded there."""
         gold = [max(part, key=lambda wording: token_f1(self._said, [wording])) for part in self.question.parts]
-        return token_f1(self._said, [" ".join(gold)])
+        return token_f1(self._said, [" ".join(gold)]) if self._said else 0.0
 
     @property
     def right_experts(self) -> float:

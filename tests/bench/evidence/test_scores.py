@@ -41,6 +41,18 @@ def test_of_several_wordings_the_best_counts() -> None:
     assert score(row, Reply("70 beats a minute. A hormone.", (HEART, GLANDS))).exact == 1.0
 
 
+def test_of_wordings_with_the_same_words_the_one_that_was_said_counts() -> None:
+    row = replace(ROW, parts=(("May 2, 1921", "2 May 1921"), ("Paris",)))
+    for said in ("2 May 1921. Paris.", "May 2, 1921. Paris."):
+        assert score(row, Reply(said)).exact == 1.0
+
+
+def test_nothing_is_no_answer_even_where_the_answer_is_an_article() -> None:
+    row = replace(ROW, parts=(("A",),), plan=())
+    assert (score(row, Reply("")).f1, score(row, Reply("")).exact, score(row, Reply("")).short_f1) == (0.0, 0.0, 0.0)
+    assert score(row, Reply("A")).exact == 1.0
+
+
 def test_whoever_was_asked_in_vain_was_asked() -> None:
     law = StepReply("q", "law", "seventy", is_last=True, asked=("heart", "law"))
     assert score(ROW, Reply("Seventy.", (law, GLANDS))).asked == 1.0

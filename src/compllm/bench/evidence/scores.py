@@ -55,10 +55,10 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
     looked_up = [step.answers for step in row.plan if step.answers and step.passage]
     bare = " ".join(reply.final_answers)
     return Scores(
-        token_f1(text, gold),
-        float(exact_match(text, gold)),
+        token_f1(text, gold) if text else 0.0,
+        float(bool(text) and exact_match(text, gold)),
         _share([contains(text, part) for part in row.parts]),
-        token_f1(bare, _gold(row, bare)),
+        token_f1(bare, _gold(row, bare)) if bare else 0.0,
         _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts if reply.looked_up]),
         _share_or_none([_any(reply.passages, answers) for answers in looked_up if reply.looked_up]),
         _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known]),
@@ -81,10 +81,15 @@ def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
 
 
 def _gold(row: EvidenceRow, text: str) -> list[str]:
-    """Return the gold answers to compare with: of several parts, each by the alias that fits the text best."""
+    """Return the gold answers to compare with: of several parts, each by the alias that fits the text best.
+
+    Of aliases with the same words, such as a date in two orders, it is the one that stands in the text.
+    """
     if len(row.parts) == 1:
         return list(row.parts[0])
-    return [" ".join(max(part, key=lambda alias: token_f1(text, [alias])) for part in row.parts)]
+    return [
+        " ".join(max(part, key=lambda alias: (token_f1(text, [alias]), contains(text, [alias]))) for part in row.parts)
+    ]
 
 
 def _share(found: Sequence[bool]) -> float:
