@@ -52,4 +52,4 @@ def _json(comparison: Comparison) -> dict[str, object]:
 
 
 def _without_names(row: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in row.items() if key not in ("first", "second", "questions")}
+    return {key: value for key, value in row.items() if key not in ("first", "second")}

@@ -40,4 +40,6 @@ def test_pairs_must_be_pairs() -> None:
     with pytest.raises(ValueError, match="as many"):
         paired([1.0], [])
     with pytest.raises(ValueError, match="no values"):
+        paired([], [])
+    with pytest.raises(ValueError, match="no values"):
         interval([])

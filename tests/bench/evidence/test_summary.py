@@ -50,6 +50,17 @@ def test_a_comparison_is_paired() -> None:
         compare(GOOD[:1], BAD[1:])
 
 
+def test_a_difference_says_how_many_questions_it_is_over() -> None:
+    """Two of eight answers have no grade, of one system or the other."""
+    graded = [replace(each, scores=replace(each.scores, judged=1.0)) for each in GOOD]
+    others = [replace(each, scores=replace(each.scores, judged=0.0)) for each in BAD]
+    rows = compare([GOOD[0], *graded[1:]], [others[0], BAD[1], *others[2:]]).figures()
+    assert {str(row["measure"]): row["questions"] for row in rows if row["measure"] in ("f1", "judged")} == {
+        "f1": 8,
+        "judged": 6,
+    }
+
+
 def test_other_questions_of_the_same_name_are_not_compared() -> None:
     for other in (replace(BAD[0], question="Else?"), replace(BAD[0], gold=(("71",), ("a hormone",)))):
         with pytest.raises(ConfigError, match="p-0 is not the same question in both"):

@@ -23,10 +23,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far a mean lies above another over the same questions, with its interval and the p-value of no difference."""
+    """How far a mean lies above another over the same questions, with its interval and the p-value of no difference.
+
+    `questions` is how many both have a value for.
+    """
 
     interval: Interval
     p_value: float
+    questions: int
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -51,8 +55,10 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
     """
     if len(first) != len(second):
         raise ValueError("a paired test needs as many values of one as of the other")
+    if not first:
+        raise ValueError("no values, no difference")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     signs = np.random.default_rng(_SEED).choice((-1.0, 1.0), (RESAMPLES, len(differences)))
     flipped = np.abs((signs * differences).mean(axis=1))
     as_far = int((flipped >= abs(differences.mean()) - 1e-12).sum())
-    return Difference(interval(differences.tolist()), (as_far + 1) / (RESAMPLES + 1))
+    return Difference(interval(differences.tolist()), (as_far + 1) / (RESAMPLES + 1), len(differences))
