@@ -131,7 +131,15 @@ def test_a_setting_is_told_by_team_documents_judge_and_endpoint(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("said", "share"),
-    [("1, 2", 1.0), ("2", 0.5), ("None.", 0.0), ("None of the 2 facts is stated.", 0.0), ("1 and 7", 0.5)],
+    [
+        ("1, 2", 1.0),
+        ("2", 0.5),
+        ("None.", 0.0),
+        ("None of the 2 facts is stated.", 0.0),
+        ("1 and 7", 0.5),
+        ("1-2", 1.0),
+        ("2 to 9", 0.5),
+    ],
 )
 async def test_a_judge_counts_the_facts(said: str, share: float) -> None:
     fake = FakeExpert(lambda asked: said)
