@@ -39,8 +39,9 @@ def bench_compare(first: str, second: str, *, as_json: bool) -> None:
 
 
 def _results(named: str) -> dict[str, list[Record]]:
-    """Return the records of a file by system, or of the one system that is named after an @."""
-    path, _, system = named.partition(_AT)
+    """Return the records of a file by system, or of the one system that is named after the last @."""
+    is_whole = Path(named).is_file() or _AT not in named
+    path, system = (named, "") if is_whole else named.rsplit(_AT, 1)
     found = by_system(read_records(Path(path)))
     if system and system not in found:
         raise ConfigError(f"{path} has no results of {system!r}, but of {', '.join(found)}")

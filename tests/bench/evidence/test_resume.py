@@ -1,4 +1,4 @@
-"""Runs of `bench run` that go on, on a team behind a scripted server."""
+"""Runs of `bench run` that go on, on a team behind a scripted server, and what `bench compare` finds."""
 
 from __future__ import annotations
 
@@ -20,12 +20,25 @@ __all__ = ["folder", "invoke", "serve"]
 FIRST, OTHER = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"
 
 
+def done(system: str) -> Record:
+    return Record(system, ROW.id, "P", ROW.question, ROW.parts, "70", score(ROW, Reply("70")), Cost(0, 0, 0, 0, 0, 0))
+
+
+def test_results_are_compared_in_a_folder_with_an_at(invoke: Invoke, folder: Path) -> None:
+    (folder / "me@home").mkdir()
+    for system in ("one", "two"):
+        append(folder / "me@home" / "r.jsonl", done(system))
+    for named in ("me@home/r.jsonl@one", "me@home/r.jsonl"):
+        result = invoke("bench", "compare", named, "me@home/r.jsonl", "--json")
+        assert result.exit_code == 0, result.stderr
+    assert "none.jsonl" in invoke("bench", "compare", "none.jsonl", "none.jsonl").stderr
+
+
 def test_answers_of_another_endpoint_are_not_mixed_in(invoke: Invoke, serve: Serve, folder: Path) -> None:
     with serve(good("70")):
         write_rows(folder / "P.jsonl", [ROW])
-        file, reply = load_team(folder), Reply("70")
-        done = Record("autogen", ROW.id, "P", ROW.question, ROW.parts, "70", score(ROW, reply), Cost(0, 0, 0, 0, 0, 0))
-        append(folder / "r.jsonl", replace(done, setting=fingerprint(file, None, Endpoint(FIRST, "m"))))
+        asked_with = fingerprint(load_team(folder), None, Endpoint(FIRST, "m"))
+        append(folder / "r.jsonl", replace(done("autogen"), setting=asked_with))
 
         def run(systems: str, url: str, model: str = "m") -> int:
             asked = ("bench", "run", "P.jsonl", "--out", "r.jsonl", "--systems", systems)
