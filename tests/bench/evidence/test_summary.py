@@ -84,6 +84,16 @@ def test_a_question_that_was_answered_twice_does_not_count_twice(tmp_path: Path)
         read_records(path)
 
 
+@pytest.mark.parametrize("change", ['"f1": NaN', '"f1": null', '"f1": "1"', '"latency_s": null'])
+def test_a_figure_that_is_no_number_is_named_with_its_line(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "r.jsonl"
+    append(path, GOOD[0])
+    name = change.partition(":")[0]
+    path.write_text(re.sub(rf"{name}: [\d.]+", change, path.read_text()))
+    with pytest.raises(ConfigError, match=rf"r\.jsonl:1: not a result .* {name[1:-1]} is no number"):
+        read_records(path)
+
+
 def test_a_record_has_a_line_of_its_own_though_the_last_one_does_not_end(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     append(path, GOOD[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from io import SEEK_END, FileIO
@@ -102,4 +103,10 @@ def _record(row: Mapping[str, Any], where: str) -> Record:
 
 
 def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return scores or costs whose values are numbers; what has no value may be None."""
+    for field in fields(kind):  # type: ignore[arg-type]
+        value = values[field.name]
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if not is_number and not (value is None and "None" in str(field.type)):
+            raise TypeError(f"{field.name} is no number but {value!r}")
     return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]

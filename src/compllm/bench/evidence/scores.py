@@ -38,7 +38,7 @@ class Scores:
     f1: float
     exact: float
     contained: float
-    short_f1: float
+    short_f1: float | None
     asked: float | None
     read: float | None
     answered: float | None
