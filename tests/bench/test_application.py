@@ -116,6 +116,12 @@ def test_the_memory_of_a_process_and_those_below_it_is_sampled() -> None:
     memory.sample()  # of a process that is gone
 
 
+def test_even_an_instant_is_measured() -> None:
+    with watched_memory() as memory:
+        pass
+    assert memory.peak_bytes > 0
+
+
 def test_the_command_asks_every_question_and_shows_what_became_of_it(invoke: Invoke, serve: Serve) -> None:
     rows = [
         {"id": "right", "question": "Is it?", "parts": [["yes"]], "experts": ["a"]},

@@ -89,6 +89,7 @@ def watched_memory(root: psutil.Process | None = None, period_s: float = _SAMPLE
     memory, over = Memory(root or psutil.Process()), Event()
 
     def watch() -> None:
+        memory.sample()
         while not over.wait(period_s):
             memory.sample()
 
