@@ -133,3 +133,14 @@ def test_the_command_measures_the_rules(invoke: Invoke, folder: Path) -> None:
     figures = json.loads(result.stdout)
     assert figures["planner"] == "rules (no model)"
     assert [row["exact"] for row in figures["rows"]] == [0.5, 0, 1]
+
+
+def test_a_table_shows_what_looks_like_markup(invoke: Invoke, folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (folder / "compllm.yaml").write_text(
+        "models: {m: {backend: endpoint, base_url: http://127.0.0.1:9/v1, model: x}}\nexperts: {a: {model: m}}\n"
+    )
+    written(folder / "[x].jsonl", [ROWS[0] | {"kind": "[/y]"}, ROWS[1]])
+    result = invoke("bench", "plan", "[x].jsonl", "--planner", "rules")
+    assert result.exit_code == 0, result.output
+    assert all(character in result.stdout for character in "[/y]")

@@ -35,7 +35,7 @@ def bench_compare(first: str, second: str, *, as_json: bool) -> None:
         return
     for each in compared:
         title = f"{each.first} over {each.second}: {each.questions} questions, {each.latency_ratio:.2f} x as fast"
-        Console().print(figures_table(title, [_without_names(row) for row in each.figures()]))
+        Console(markup=False).print(figures_table(title, [_without_names(row) for row in each.figures()]))
 
 
 def _results(named: str) -> dict[str, list[Record]]:

@@ -50,4 +50,4 @@ async def bench_plan(
     if as_json:
         typer.echo(json.dumps({"planner": name, "rows": rows}, indent=1, ensure_ascii=False))
     else:
-        Console().print(figures_table(f"Plans by {name}", rows))
+        Console(markup=False).print(figures_table(f"Plans by {name}", rows))

@@ -104,8 +104,8 @@ def _show(figures: list[Figures], *, as_json: bool) -> None:
         typer.echo(json.dumps({"rows": figures}, indent=1, ensure_ascii=False))
     else:
         quality, cost = zip(*map(_parted, figures), strict=True)
-        Console().print(figures_table("Quality", quality))
-        Console().print(figures_table("Cost", cost))
+        Console(markup=False).print(figures_table("Quality", quality))
+        Console(markup=False).print(figures_table("Cost", cost))
 
 
 def _parted(row: Figures) -> tuple[Figures, Figures]:
