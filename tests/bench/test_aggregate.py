@@ -89,6 +89,8 @@ def test_rows_are_read_with_their_gaps(tmp_path: Path) -> None:
         ({"parts": []}, 'needs a "question" and "parts"'),
         ({"question": "x", "parts": [{"question": "y"}]}, 'a part needs a "step"'),
         ({"question": "x", "parts": [{"step": 1, "answer": "y", "parents": ["a"]}]}, '"parents" must be'),
+        ({"question": "x", "parts": [{"step": 1, "answer": "y"}, {"step": 1, "answer": "z"}]}, "have the same step"),
+        ({"question": "x", "parts": [{"step": 1, "answer": " "}]}, "at least one part needs an answer"),
         ({"question": "x", "parts": [{"step": 1, "answer": None}]}, "at least one part needs an answer"),
     ],
 )

@@ -89,6 +89,8 @@ def test_an_outcome_is_read_from_the_events_of_a_run() -> None:
         {"id": "q", "question": "Q?", "experts": ["hr"]},
         {"id": "q", "question": "Q?", "parts": ["28"], "experts": ["hr"]},
         {"id": "q", "question": "Q?", "parts": [["28"]]},
+        {"id": "q", "question": "Q?", "parts": [["28", ""]], "experts": ["hr"]},
+        {"id": "q", "question": " ", "parts": [["28"]], "experts": ["hr"]},
         {"question": "Q?", "parts": [["28"]], "experts": ["hr"]},
     ],
 )

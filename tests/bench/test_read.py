@@ -82,6 +82,7 @@ def test_rows_come_with_passages_or_name_a_document(tmp_path: Path) -> None:
         ({"passages": ["p"]}, 'needs a "question"'),
         ({"question": "a", "answers": ["x"]}, '"passages" must be'),
         ({"question": "a", "passages": ["p"], "answers": []}, '"answers" must be'),
+        ({"question": "a", "passages": ["p"], "answers": [" "]}, '"answers" must be'),
         ({"question": "a", "doc_title": "Emma", "doc_index": 3}, '"answer" must be'),
     ],
 )

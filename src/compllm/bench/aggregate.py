@@ -54,6 +54,8 @@ def _row(row: Mapping[str, object], where: str) -> JoinRow:
     if not isinstance(question, str) or not isinstance(parts, list):
         raise ConfigError(f'{where}: a row needs a "question" and "parts"')
     made = tuple(_part(part, where) for part in parts)
+    if len({part.step for part in made}) < len(made):
+        raise ConfigError(f"{where}: two parts have the same step")
     if not answered(made):
         raise ConfigError(f"{where}: at least one part needs an answer")
     return JoinRow(question, made)
@@ -65,7 +67,7 @@ def _part(part: object, where: str) -> Part:
     parents, answer = part.get("parents") or [], part.get("answer")
     if not isinstance(parents, list) or not all(isinstance(step, int) for step in parents):
         raise ConfigError(f'{where}: "parents" must be a list of steps')
-    said = "" if answer is None else str(answer)
+    said = "" if answer is None else str(answer).strip()
     return Part(part["step"], str(part.get("question") or ""), said, str(part.get("expert") or ""), tuple(parents))
 
 

@@ -128,14 +128,15 @@ def read_questions(path: Path, limit: int | None = None) -> list[Question]:
 
 def _question(row: Mapping[str, object], where: str) -> Question:
     id_, text, parts = row.get("id"), row.get("question"), row.get("parts")
-    if not isinstance(id_, str) or not isinstance(text, str) or not isinstance(parts, list) or not parts:
+    named = all(isinstance(each, str) and each.strip() for each in (id_, text))
+    if not named or not isinstance(parts, list) or not parts:
         raise ConfigError(f'{where}: a row needs "id", "question" and "parts"')
     wordings = tuple(_texts(part, '"parts"', where) for part in parts)
-    return Question(id_, text, wordings, _texts(row.get("experts"), '"experts"', where))
+    return Question(str(id_), str(text), wordings, _texts(row.get("experts"), '"experts"', where))
 
 
 def _texts(value: object, name: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text.strip() for text in value):
         raise ConfigError(f"{where}: {name} must be lists of texts")
     return tuple(value)
 

@@ -77,7 +77,7 @@ def _text(row: Mapping[str, object], key: str, where: str) -> str:
 
 def _texts(row: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     value = row.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text.strip() for text in value):
         raise ConfigError(f'{where}: "{key}" must be a list of texts')
     return tuple(value)
 
