@@ -38,6 +38,13 @@ async def test_an_abstention_is_wrong_where_there_is_an_answer(adapter: str | No
     assert all(PASSAGE in call.messages[-1].content for call in fake.calls)
 
 
+@pytest.mark.parametrize("adapter", [None, "reader"])
+async def test_a_token_takes_as_long_as_the_model_writes_it(adapter: str | None) -> None:
+    fake = FakeExpert(lambda asked: "Emma is by Jane Austen", first_token_s=0.02, token_s=0.01)
+    figures = read_figures("r", [await reading(Expert(PROFILE, adapter=adapter), fake, ROWS[0])])
+    assert 0 < float(str(figures["tokens_per_s"])) <= 200
+
+
 async def test_a_failing_model_ends_the_bench() -> None:
     with pytest.raises(ExpertResponseError, match="answered nothing"):
         await reading(Expert(PROFILE), FakeExpert(lambda asked: ""), ROWS[0])

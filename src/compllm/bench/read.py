@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -31,14 +32,14 @@ class ReadRow:
 class Reading:
     """What came of a row: the answer, or None if the expert said that the passages have none; tokens and seconds.
 
-    The text is empty if the model failed.
+    The text is empty if the model failed. `writing_s` count from the first token of a reply to its end.
     """
 
     row: ReadRow
     text: str | None
     tokens: int = 0
     elapsed_s: float = 0.0
-    ttft_s: float = 0.0
+    writing_s: float = 0.0
 
 
 def read_rows(path: Path, documents: Path | None = None, limit: int | None = None) -> list[ReadRow]:
@@ -97,7 +98,7 @@ async def reading(expert: Expert, backend: Backend, row: ReadRow) -> Reading:
             async for piece in pieces:
                 if isinstance(piece, SubAnswer):
                     text = None if piece.text == NOT_FOUND else piece.text
-                    return Reading(row, text, piece.completion_tokens, piece.elapsed_s, piece.ttft_s)
+                    return Reading(row, text, piece.completion_tokens, piece.elapsed_s, heard.writing_s)
     except ExpertResponseError as error:
         if error.retryable:
             raise
@@ -105,17 +106,23 @@ async def reading(expert: Expert, backend: Backend, row: ReadRow) -> Reading:
 
 
 class _Heard(Metered):
-    """A backend that remembers the last thing that its model said."""
+    """A backend that remembers the last thing that its model said, and for how long it wrote.
+
+    A reader's answer comes as a whole, so that the expert cannot tell when its first token came.
+    """
 
     text = ""
+    writing_s = 0.0
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the backend's reply and remember it."""
-        self.text = ""
+        self.text, first_s = "", None
         async with aclosing(super().stream(request)) as chunks:
             async for chunk in chunks:
+                first_s = first_s or (time.monotonic() if chunk.text else None)
                 self.text += chunk.text
                 yield chunk
+        self.writing_s += time.monotonic() - first_s if first_s else 0.0
 
 
 def read_figures(name: str, readings: Sequence[Reading]) -> Figures:
@@ -139,8 +146,6 @@ def read_figures(name: str, readings: Sequence[Reading]) -> Figures:
         "false_abstentions": mean([each.text is None for each in answerable]),
         "failed": mean([each.text == "" for each in readings]),
         "tokens": mean([each.tokens for each in answered]),
-        "tokens_per_s": ratio(
-            sum(each.tokens - 1 for each in answered), sum(each.elapsed_s - each.ttft_s for each in answered)
-        ),
+        "tokens_per_s": ratio(sum(each.tokens - 1 for each in answered), sum(each.writing_s for each in answered)),
         **(percentiles("answer_s", [each.elapsed_s for each in answered]) if answered else {}),
     }
