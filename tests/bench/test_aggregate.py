@@ -60,6 +60,18 @@ async def test_joined_loses_nothing_and_is_word_for_word() -> None:
     assert (row["questions"], row["foreign"], row["gaps_named"]) == (2, 0, 0)
 
 
+async def test_a_number_in_brackets_of_a_sub_answer_is_no_citation() -> None:
+    parts = (Part(1, "What is set?", "a[1] is set", "code"), Part(2, "Who says so?", "Knuth [3] in his book", "books"))
+    row = join_figures("joined", [await joined(JoinedAggregator(), JoinRow("What is set, and who says so?", parts))])
+    assert (row["facts_kept"], row["citations_right"], row["word_for_word"]) == (1, 1, 1)
+
+
+def test_zero_is_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "x", "parts": [{"step": 1, "question": "How many?", "answer": 0}]}')
+    assert read_rows(path)[0].parts[0].answer == "0"
+
+
 def test_rows_are_read_with_their_gaps(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     parts = [
@@ -76,6 +88,9 @@ def test_rows_are_read_with_their_gaps(tmp_path: Path) -> None:
     [
         ({"parts": []}, 'needs a "question" and "parts"'),
         ({"question": "x", "parts": [{"question": "y"}]}, 'a part needs a "step"'),
+        ({"question": "x", "parts": [{"step": 1, "answer": "y", "parents": ["a"]}]}, '"parents" must be'),
+        ({"question": "x", "parts": [{"step": 1, "answer": "y"}, {"step": 1, "answer": "z"}]}, "have the same step"),
+        ({"question": "x", "parts": [{"step": 1, "answer": " "}]}, "at least one part needs an answer"),
         ({"question": "x", "parts": [{"step": 1, "answer": None}]}, "at least one part needs an answer"),
     ],
 )

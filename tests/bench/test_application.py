@@ -53,6 +53,11 @@ def test_parts_are_kept_word_for_word_and_citations_are_no_words(
     assert done(answer).f1 == pytest.approx(f1, abs=1e-4)
 
 
+def test_no_answer_keeps_no_part_even_if_that_is_an_article() -> None:
+    nothing = Outcome(Question("v", "Which vitamin is it?", (("A",),), ("hr",)), "", (), (), 1.0)
+    assert (nothing.kept, nothing.f1) == ((False,), 0.0)
+
+
 def test_experts_that_answered_are_held_against_those_that_know() -> None:
     assert done("", "hr", "desk").right_experts == 0.5
     assert done("", "it", "hr").right_experts == 1.0
@@ -84,6 +89,8 @@ def test_an_outcome_is_read_from_the_events_of_a_run() -> None:
         {"id": "q", "question": "Q?", "experts": ["hr"]},
         {"id": "q", "question": "Q?", "parts": ["28"], "experts": ["hr"]},
         {"id": "q", "question": "Q?", "parts": [["28"]]},
+        {"id": "q", "question": "Q?", "parts": [["28", ""]], "experts": ["hr"]},
+        {"id": "q", "question": " ", "parts": [["28"]], "experts": ["hr"]},
         {"question": "Q?", "parts": [["28"]], "experts": ["hr"]},
     ],
 )
@@ -109,6 +116,12 @@ def test_the_memory_of_a_process_and_those_below_it_is_sampled() -> None:
     assert memory.samples >= 1
     assert memory.peak_bytes > 64 << 20
     memory.sample()  # of a process that is gone
+
+
+def test_even_an_instant_is_measured() -> None:
+    with watched_memory() as memory:
+        pass
+    assert memory.peak_bytes > 0
 
 
 def test_the_command_asks_every_question_and_shows_what_became_of_it(invoke: Invoke, serve: Serve) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from compllm.bench.plan import Planned, plan_figures, planned, warm_up
-from compllm.bench.plan_data import read_gold_plans
+from compllm.bench.plan_data import read_gold_files, read_gold_plans
 from compllm.bench.route_data import BenchExpert
 from compllm.core.plan import SubQuery
 from compllm.errors import ConfigError
@@ -92,6 +92,19 @@ def test_gold_plans_are_read_evenly_and_with_their_domains(tmp_path: Path) -> No
     assert [gold.kind for gold in read_gold_plans(path, 9)] == ["bridge", "whole"]
 
 
+async def test_files_of_the_same_name_have_figures_of_their_own(tmp_path: Path) -> None:
+    for name in ("blind", "written"):
+        (tmp_path / name).mkdir()
+    paths = [written(tmp_path / "blind" / "rows.jsonl", ROWS[:1]), written(tmp_path / "written" / "rows.jsonl")]
+    golds = read_gold_files([*paths, written(tmp_path / "whole.jsonl", ROWS[1:])])
+    rows = plan_figures([await planned(Planning({}), gold) for gold in golds], WordEncoder())
+    assert [(row["file"], row["questions"]) for row in rows if row["kind"] == "all"] == [
+        (str(paths[0]), 1),
+        (str(paths[1]), 2),
+        ("whole", 1),
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -120,3 +133,14 @@ def test_the_command_measures_the_rules(invoke: Invoke, folder: Path) -> None:
     figures = json.loads(result.stdout)
     assert figures["planner"] == "rules (no model)"
     assert [row["exact"] for row in figures["rows"]] == [0.5, 0, 1]
+
+
+def test_a_table_shows_what_looks_like_markup(invoke: Invoke, folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (folder / "compllm.yaml").write_text(
+        "models: {m: {backend: endpoint, base_url: http://127.0.0.1:9/v1, model: x}}\nexperts: {a: {model: m}}\n"
+    )
+    written(folder / "[x].jsonl", [ROWS[0] | {"kind": "[/y]"}, ROWS[1]])
+    result = invoke("bench", "plan", "[x].jsonl", "--planner", "rules")
+    assert result.exit_code == 0, result.output
+    assert all(character in result.stdout for character in "[/y]")

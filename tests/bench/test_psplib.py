@@ -1,5 +1,6 @@
 """PSPLIB files are read, measured and reported; the files themselves are not shipped, so these are small ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from compllm.bench.psplib import run_psplib
 from compllm.bench.psplib_data import read_project, read_sets
 from compllm.core.rcpsp import Activity
 from compllm.errors import ConfigError
+from tests.cli.conftest import Invoke, folder, invoke
+
+__all__ = ["folder", "invoke"]
 
 # Jobs 2 to 5 are P, X, L and M of tests/core/rcpsp/test_passes.py: the parallel scheme needs 14 periods, 10 suffice.
 FILE = """\
@@ -136,6 +140,13 @@ def test_what_is_wrong_in_a_file_is_said_with_its_name(library: Path, name: str,
     with pytest.raises(ConfigError) as caught:
         read_sets(library)
     assert said in str(caught.value)
+
+
+def test_several_reports_are_a_line_of_json_each(library: Path, invoke: Invoke) -> None:
+    options = ("--psplib", str(library), "--sets", "a", "--schedules", "9", "--budget-ms", "5")
+    result = invoke("bench", "schedule", *options, "--residency", "--count", "1", "--json")
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert (first["schedules"], len(second["traces"])) == (9, 1)
 
 
 def test_folders_without_instances_or_optima_are_refused(library: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compllm.bench.read import ReadRow, read_figures, read_rows, reading
+from compllm.bench.read import Reading, ReadRow, read_figures, read_rows, reading
 from compllm.core.routing import ExpertProfile
 from compllm.errors import ConfigError, ExpertResponseError
 from compllm.experts.expert import NOT_FOUND, Expert
@@ -38,9 +38,32 @@ async def test_an_abstention_is_wrong_where_there_is_an_answer(adapter: str | No
     assert all(PASSAGE in call.messages[-1].content for call in fake.calls)
 
 
+@pytest.mark.parametrize("adapter", [None, "reader"])
+async def test_a_token_takes_as_long_as_the_model_writes_it(adapter: str | None) -> None:
+    fake = FakeExpert(lambda asked: "Emma is by Jane Austen", first_token_s=0.02, token_s=0.01)
+    figures = read_figures("r", [await reading(Expert(PROFILE, adapter=adapter), fake, ROWS[0])])
+    assert 0 < float(str(figures["tokens_per_s"])) <= 200
+
+
 async def test_a_failing_model_ends_the_bench() -> None:
     with pytest.raises(ExpertResponseError, match="answered nothing"):
         await reading(Expert(PROFILE), FakeExpert(lambda asked: ""), ROWS[0])
+
+
+async def test_a_model_that_refuses_a_question_has_not_abstained() -> None:
+    """As a server that is asked for more than its context holds: not to answer wrong passages would be luck."""
+    too_long = ExpertResponseError("more than the context")
+    fake = FakeExpert(lambda asked: NOT_FOUND, failures={1: too_long, 2: too_long})
+    figures = read_figures("r", [await reading(Expert(PROFILE, adapter="reader"), fake, row) for row in ROWS[1:]])
+    assert (figures["abstained"], figures["false_abstentions"], figures["failed"]) == (0.5, 0.0, 0.6667)
+
+
+def test_nothing_is_no_answer_even_where_the_answer_is_an_article() -> None:
+    row = ReadRow("Which vitamin is retinol?", (PASSAGE,), ("A",))
+    for text in (None, ""):
+        figures = read_figures("r", [Reading(row, text)])
+        assert (figures["f1"], figures["exact"], figures["contains"]) == (0.0, 0.0, 0.0)
+    assert read_figures("r", [Reading(row, "A")])["exact"] == 1.0
 
 
 def test_rows_come_with_passages_or_name_a_document(tmp_path: Path) -> None:
@@ -66,11 +89,14 @@ def test_rows_come_with_passages_or_name_a_document(tmp_path: Path) -> None:
         ({"passages": ["p"]}, 'needs a "question"'),
         ({"question": "a", "answers": ["x"]}, '"passages" must be'),
         ({"question": "a", "passages": ["p"], "answers": []}, '"answers" must be'),
+        ({"question": "a", "passages": ["p"], "answers": [" "]}, '"answers" must be'),
+        ({"question": "a", "doc_title": "Emma", "doc_index": 3}, '"answer" must be'),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, row: dict[str, object], said: str) -> None:
-    path = tmp_path / "rows.jsonl"
+    path, documents = tmp_path / "rows.jsonl", tmp_path / "documents.jsonl"
+    documents.write_text(json.dumps({"id": "xquad-Emma-3", "text": PASSAGE}))
     path.write_text(json.dumps(row))
     with pytest.raises(ConfigError, match=r"rows\.jsonl:1") as refused:
-        read_rows(path)
+        read_rows(path, documents)
     assert said in str(refused.value)

@@ -54,6 +54,8 @@ def _row(row: Mapping[str, object], where: str) -> JoinRow:
     if not isinstance(question, str) or not isinstance(parts, list):
         raise ConfigError(f'{where}: a row needs a "question" and "parts"')
     made = tuple(_part(part, where) for part in parts)
+    if len({part.step for part in made}) < len(made):
+        raise ConfigError(f"{where}: two parts have the same step")
     if not answered(made):
         raise ConfigError(f"{where}: at least one part needs an answer")
     return JoinRow(question, made)
@@ -62,9 +64,11 @@ def _row(row: Mapping[str, object], where: str) -> JoinRow:
 def _part(part: object, where: str) -> Part:
     if not isinstance(part, dict) or not isinstance(part.get("step"), int):
         raise ConfigError(f'{where}: a part needs a "step", its number')
-    parents = tuple(int(step) for step in part.get("parents") or ())
-    answer = str(part.get("answer") or "")
-    return Part(part["step"], str(part.get("question") or ""), answer, str(part.get("expert") or ""), parents)
+    parents, answer = part.get("parents") or [], part.get("answer")
+    if not isinstance(parents, list) or not all(isinstance(step, int) for step in parents):
+        raise ConfigError(f'{where}: "parents" must be a list of steps')
+    said = "" if answer is None else str(answer).strip()
+    return Part(part["step"], str(part.get("question") or ""), said, str(part.get("expert") or ""), tuple(parents))
 
 
 async def joined(aggregator: Aggregator, row: JoinRow) -> Joined:
@@ -89,7 +93,7 @@ def join_figures(name: str, done: Sequence[Joined]) -> Figures:
       (or, for a gap, most words of its question). `gaps_named`: share of gaps that are cited.
     - `word_for_word`: share of texts that are nothing but the sub-answers one after another.
     """
-    kept = [[_holds(each.text, part) for part in answered(each.row.parts)] for each in done]
+    kept = [[_holds(_said(each), part) for part in answered(each.row.parts)] for each in done]
     cited = [_citations(each) for each in done]
     gaps = [part.step in dict(found) for each, found in zip(done, cited, strict=True) for part in _gaps(each.row)]
     right = [is_right for found in cited for _, is_right in found]
@@ -110,8 +114,20 @@ def _gaps(row: JoinRow) -> list[Part]:
     return [part for part in row.parts if part.is_gap]
 
 
+def _said(joined: Joined) -> str:
+    """Return the text without numbers in brackets that are no citations but belong to a sub-answer, as in `a[1]`."""
+    text = joined.text
+    for part in answered(joined.row.parts):
+        text = text.replace(part.answer.strip(), _uncited(part.answer.strip()))
+    return text
+
+
+def _uncited(text: str) -> str:
+    return _CITATIONS.sub(" ", text)
+
+
 def _holds(text: str, part: Part) -> bool:
-    return f" {normalised(part.answer)} " in f" {normalised(_CITATIONS.sub(' ', text))} "
+    return f" {normalised(_uncited(part.answer))} " in f" {normalised(_uncited(text))} "
 
 
 def _foreign(joined: Joined) -> frozenset[str]:
@@ -122,7 +138,7 @@ def _foreign(joined: Joined) -> frozenset[str]:
 def _citations(joined: Joined) -> list[tuple[int, bool]]:
     """Return each citation and whether it is right."""
     parts = {part.step: part for part in joined.row.parts}
-    pieces = _CITATIONS.split(joined.text)
+    pieces = _CITATIONS.split(_said(joined))
     return [
         (int(step), int(step) in parts and _is_said(piece, parts[int(step)]))
         for piece, marks in zip(pieces[::2], pieces[1::2], strict=False)

@@ -17,7 +17,7 @@ import psutil
 from compllm.bench.evidence.scores import plain
 from compllm.bench.figures import Figures, mean, percentiles
 from compllm.bench.rows import evenly
-from compllm.bench.squad import normalised, token_f1
+from compllm.bench.squad import contains, token_f1
 from compllm.core.events import ModelLoaded, NodeCompleted, RunCompleted, Stamped
 from compllm.errors import ConfigError
 from compllm.pipeline import Team
@@ -50,14 +50,13 @@ class Outcome:
     @property
     def kept(self) -> tuple[bool, ...]:
         """Whether each part is in the answer, in one of its wordings, word for word once both are normalised."""
-        said = f" {normalised(self._said)} "
-        return tuple(any(f" {normalised(wording)} " in said for wording in part) for part in self.question.parts)
+        return tuple(contains(self._said, part) for part in self.question.parts)
 
     @property
     def f1(self) -> float:
         """Token F1 of the answer, without citations and gaps, and the parts in order, each as it is worded there."""
         gold = [max(part, key=lambda wording: token_f1(self._said, [wording])) for part in self.question.parts]
-        return token_f1(self._said, [" ".join(gold)])
+        return token_f1(self._said, [" ".join(gold)]) if self._said else 0.0
 
     @property
     def right_experts(self) -> float:
@@ -90,6 +89,7 @@ def watched_memory(root: psutil.Process | None = None, period_s: float = _SAMPLE
     memory, over = Memory(root or psutil.Process()), Event()
 
     def watch() -> None:
+        memory.sample()
         while not over.wait(period_s):
             memory.sample()
 
@@ -128,14 +128,15 @@ def read_questions(path: Path, limit: int | None = None) -> list[Question]:
 
 def _question(row: Mapping[str, object], where: str) -> Question:
     id_, text, parts = row.get("id"), row.get("question"), row.get("parts")
-    if not isinstance(id_, str) or not isinstance(text, str) or not isinstance(parts, list) or not parts:
+    named = all(isinstance(each, str) and each.strip() for each in (id_, text))
+    if not named or not isinstance(parts, list) or not parts:
         raise ConfigError(f'{where}: a row needs "id", "question" and "parts"')
     wordings = tuple(_texts(part, '"parts"', where) for part in parts)
-    return Question(id_, text, wordings, _texts(row.get("experts"), '"experts"', where))
+    return Question(str(id_), str(text), wordings, _texts(row.get("experts"), '"experts"', where))
 
 
 def _texts(value: object, name: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text.strip() for text in value):
         raise ConfigError(f"{where}: {name} must be lists of texts")
     return tuple(value)
 

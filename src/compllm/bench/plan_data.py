@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compllm.bench.rows import evenly
@@ -23,6 +23,20 @@ class GoldPlan:
     kind: str
     question: str
     plan: Plan
+
+
+def read_gold_files(paths: Sequence[Path], limit: int | None = None) -> list[GoldPlan]:
+    """Read the rows of several files as `read_gold_plans` does; files of the same name are told apart by their paths.
+
+    Raises:
+        ConfigError: naming file and line.
+    """
+    stems = [path.stem for path in paths]
+    return [
+        replace(gold, file=path.stem if stems.count(path.stem) == 1 else str(path))
+        for path in paths
+        for gold in read_gold_plans(path, limit)
+    ]
 
 
 def read_gold_plans(path: Path, limit: int | None = None) -> list[GoldPlan]:

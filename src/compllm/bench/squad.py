@@ -26,6 +26,12 @@ def token_f1(text: str, answers: Sequence[str]) -> float:
     return max((_f1(normalised(text).split(), normalised(answer).split()) for answer in answers), default=0.0)
 
 
+def contains(text: str, answers: Sequence[str]) -> bool:
+    """Whether one of the answers is in a text, word for word once both are normalised; articles alone are in none."""
+    said = f" {normalised(text)} "
+    return any(f" {words} " in said for words in map(normalised, answers) if words)
+
+
 def _f1(said: list[str], gold: list[str]) -> float:
     shared = sum((Counter(said) & Counter(gold)).values())
     return 2 * shared / (len(said) + len(gold)) if shared else float(said == gold)

@@ -37,7 +37,7 @@ async def bench_aggregate(file: Path, team: Path | None, limit: int | None, *, a
     if as_json:
         typer.echo(json.dumps({"rows": figures}, indent=1, ensure_ascii=False))
     else:
-        Console().print(figures_table("Joining", figures))
+        Console(markup=False).print(figures_table("Joining", figures))
 
 
 def _aggregators(team: Team) -> Iterator[Aggregator]:

@@ -38,6 +38,6 @@ async def bench_application(folder: Path, limit: int | None, *, at_once: int, as
     if as_json:
         typer.echo(json.dumps({"rows": rows, "all": total}, indent=1, ensure_ascii=False))
         return
-    console = Console()
+    console = Console(markup=False)
     console.print(figures_table("Questions", [{k: v for k, v in row.items() if k != _WORDY} for row in rows]))
     console.print(figures_table("All", [total]))

@@ -35,12 +35,13 @@ def bench_compare(first: str, second: str, *, as_json: bool) -> None:
         return
     for each in compared:
         title = f"{each.first} over {each.second}: {each.questions} questions, {each.latency_ratio:.2f} x as fast"
-        Console().print(figures_table(title, [_without_names(row) for row in each.figures()]))
+        Console(markup=False).print(figures_table(title, [_without_names(row) for row in each.figures()]))
 
 
 def _results(named: str) -> dict[str, list[Record]]:
-    """Return the records of a file by system, or of the one system that is named after an @."""
-    path, _, system = named.partition(_AT)
+    """Return the records of a file by system, or of the one system that is named after the last @."""
+    is_whole = Path(named).is_file() or _AT not in named
+    path, system = (named, "") if is_whole else named.rsplit(_AT, 1)
     found = by_system(read_records(Path(path)))
     if system and system not in found:
         raise ConfigError(f"{path} has no results of {system!r}, but of {', '.join(found)}")
@@ -52,4 +53,4 @@ def _json(comparison: Comparison) -> dict[str, object]:
 
 
 def _without_names(row: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in row.items() if key not in ("first", "second", "questions")}
+    return {key: value for key, value in row.items() if key not in ("first", "second")}

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from compllm.bench.plan import plan_figures, planned, warm_up
-from compllm.bench.plan_data import read_gold_plans
+from compllm.bench.plan_data import read_gold_files
 from compllm.bench.route_data import read_experts
 from compllm.bench.rows import for_each
 from compllm.cli.tables import figures_table, progress_bar
@@ -38,7 +38,7 @@ async def bench_plan(
         ConfigError: a file is missing or malformed; the message names file and line.
         RoutingError: the encoder failed.
     """
-    golds = [gold for file in files for gold in read_gold_plans(file, limit)]
+    golds = read_gold_files(files, limit)
     known = read_experts(experts) if experts else []
     async with Team.load(team) as opened:
         name = opened.planner_name if planner == "team" else RulePlanner.name
@@ -50,4 +50,4 @@ async def bench_plan(
     if as_json:
         typer.echo(json.dumps({"planner": name, "rows": rows}, indent=1, ensure_ascii=False))
     else:
-        Console().print(figures_table(f"Plans by {name}", rows))
+        Console(markup=False).print(figures_table(f"Plans by {name}", rows))

@@ -29,7 +29,7 @@ def projection(gpu: str, questions: int, seed: int, plot: Path | None, *, as_jso
     if as_json:
         typer.echo(json.dumps(as_plain(projected), indent=1, ensure_ascii=False))
         return
-    console = Console()
+    console = Console(markup=False)
     for title, rows in as_tables(projected).items():
         console.print(figures_table(title, rows))
     for what, source in SOURCES.items():

@@ -48,7 +48,7 @@ async def bench_read(
     if as_json:
         typer.echo(json.dumps({"expert": chosen.profile.name, "rows": figures}, indent=1, ensure_ascii=False))
     else:
-        Console().print(figures_table(f"Reading by {chosen.profile.name}", figures))
+        Console(markup=False).print(figures_table(f"Reading by {chosen.profile.name}", figures))
 
 
 def _expert(team: Team, name: str | None) -> Expert:

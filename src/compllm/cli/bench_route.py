@@ -40,7 +40,7 @@ def route(file: Path, experts: Path, ood: Path | None, *, as_json: bool) -> None
     if as_json:
         typer.echo(json.dumps(figures, indent=1, ensure_ascii=False))
     else:
-        _show(figures, Console())
+        _show(figures, Console(markup=False))
 
 
 class _VisibleEncoder:

@@ -18,6 +18,7 @@ from compllm.bench.evidence.records import read_records
 from compllm.bench.evidence.report import write_report
 from compllm.bench.evidence.run import Work, remaining, run_system
 from compllm.bench.evidence.summary import summaries
+from compllm.bench.evidence.systems.autogen import AUTOGEN
 from compllm.bench.evidence.systems.base import Endpoint, Setting, fingerprint
 from compllm.bench.evidence.systems.table import named
 from compllm.bench.figures import Figures
@@ -69,9 +70,14 @@ async def bench_run(
     rows = read_set(source, limit)
     chosen = named([name.strip() for name in systems.split(",")])
     file, ids = load_team(team), {row.id for row in rows}
-    asked_with = fingerprint(file, judge.endpoint())
+    left = [
+        work
+        for name, factory in chosen.items()
+        for asked_with in [fingerprint(file, judge.endpoint(), server.endpoint() if name in AUTOGEN else None)]
+        for work in remaining(rows, {name: factory}, out, asked_with)
+    ]
     with tempfile.TemporaryDirectory(prefix="compllm-bench-") as folder:
-        for place, work in enumerate(remaining(rows, chosen, out, asked_with)):
+        for place, work in enumerate(left):
             settings = Settings(load_settings().cache_dir, Path(folder, str(place)))
             await _run(work, Setting(file, settings, server.endpoint()), out, judge.endpoint())
     found = [each for each in read_records(out) if each.system in chosen and each.id in ids]
@@ -98,8 +104,8 @@ def _show(figures: list[Figures], *, as_json: bool) -> None:
         typer.echo(json.dumps({"rows": figures}, indent=1, ensure_ascii=False))
     else:
         quality, cost = zip(*map(_parted, figures), strict=True)
-        Console().print(figures_table("Quality", quality))
-        Console().print(figures_table("Cost", cost))
+        Console(markup=False).print(figures_table("Quality", quality))
+        Console(markup=False).print(figures_table("Cost", cost))
 
 
 def _parted(row: Figures) -> tuple[Figures, Figures]:

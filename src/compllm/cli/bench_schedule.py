@@ -42,10 +42,10 @@ def psplib(directory: Path, sets: Sequence[str], *, schedules: int, budget_ms: f
             track=lambda instances, title: progress.track(instances, description=title),
         )
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=1))
+        typer.echo(json.dumps(asdict(report)))
     else:
         for name, rows in itertools.groupby(report.rows, key=lambda row: row.set):
-            Console().print(_psplib_table(name, list(rows), report.seed))
+            Console(markup=False).print(_psplib_table(name, list(rows), report.seed))
 
 
 def residency(first: int, count: int, *, as_json: bool) -> None:

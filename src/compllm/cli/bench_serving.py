@@ -32,4 +32,4 @@ async def bench_serving(requests: int, at_once: int, streams: int, litellm: Path
         "stop": "SIGTERM under load",
     }
     for name, rows in reports.items():
-        Console().print(figures_table(titles[name], rows))
+        Console(markup=False).print(figures_table(titles[name], rows))

@@ -27,8 +27,8 @@ def test_the_gold_plan_substitutes_and_depends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"parts": [[]]}, '"parts" needs a list'),
-        ({"parts": []}, '"parts" needs a list'),
+        ({"parts": [[]]}, "every part needs a gold answer"),
+        ({"parts": []}, "every part needs a gold answer"),
         ({"parts": [None]}, "a list was expected"),
         ({"plan": ["x"]}, "a step is an object"),
         ({"plan": [{"id": 2, "question": "When was #1 born?"}]}, "needs step 1"),

@@ -41,6 +41,18 @@ def test_of_several_wordings_the_best_counts() -> None:
     assert score(row, Reply("70 beats a minute. A hormone.", (HEART, GLANDS))).exact == 1.0
 
 
+def test_of_wordings_with_the_same_words_the_one_that_was_said_counts() -> None:
+    row = replace(ROW, parts=(("May 2, 1921", "2 May 1921"), ("Paris",)))
+    for said in ("2 May 1921. Paris.", "May 2, 1921. Paris."):
+        assert score(row, Reply(said)).exact == 1.0
+
+
+def test_nothing_is_no_answer_even_where_the_answer_is_an_article() -> None:
+    row = replace(ROW, parts=(("A",),), plan=())
+    assert (score(row, Reply("")).f1, score(row, Reply("")).exact, score(row, Reply("")).short_f1) == (0.0, 0.0, 0.0)
+    assert score(row, Reply("A")).exact == 1.0
+
+
 def test_whoever_was_asked_in_vain_was_asked() -> None:
     law = StepReply("q", "law", "seventy", is_last=True, asked=("heart", "law"))
     assert score(ROW, Reply("Seventy.", (law, GLANDS))).asked == 1.0
@@ -60,7 +72,13 @@ def test_what_was_not_tried_is_not_scored() -> None:
     given = score(ROW, Reply("70", (HEART, GLANDS), looked_up=False))
     assert (given.asked, given.read, given.answered) == (None, None, 1.0)
     none = score(replace(ROW, plan=()), Reply("70"))
-    assert (none.short_f1, none.asked, none.answered) == (None, None, None)
+    assert (none.asked, none.read, none.answered) == (None, None, None)
+
+
+def test_whoever_asked_nobody_has_nothing_along_the_way() -> None:
+    """As ReAct that ends at once, or a run that broke off before its first step."""
+    alone = score(ROW, Reply("70"))
+    assert (alone.short_f1, alone.asked, alone.read, alone.answered) == (0.0, 0.0, 0.0, 0.0)
 
 
 def test_only_the_last_answer_of_a_bridge_counts() -> None:

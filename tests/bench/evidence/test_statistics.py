@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from compllm.bench.evidence.statistics import interval, paired
@@ -36,8 +38,21 @@ def test_the_exact_p_value_is_met() -> None:
     assert paired([1.0] * 5, [0.0] * 5).p_value == pytest.approx(2 / 32, rel=0.15)
 
 
+def test_memory_does_not_grow_with_the_questions() -> None:
+    values = [number / 400 for number in range(400)]
+    tracemalloc.start()
+    try:
+        paired(values, values[::-1])
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 50 * 2**20
+
+
 def test_pairs_must_be_pairs() -> None:
     with pytest.raises(ValueError, match="as many"):
         paired([1.0], [])
+    with pytest.raises(ValueError, match="no values"):
+        paired([], [])
     with pytest.raises(ValueError, match="no values"):
         interval([])

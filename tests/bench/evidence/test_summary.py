@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -49,6 +50,17 @@ def test_a_comparison_is_paired() -> None:
         compare(GOOD[:1], BAD[1:])
 
 
+def test_a_difference_says_how_many_questions_it_is_over() -> None:
+    """Two of eight answers have no grade, of one system or the other."""
+    graded = [replace(each, scores=replace(each.scores, judged=1.0)) for each in GOOD]
+    others = [replace(each, scores=replace(each.scores, judged=0.0)) for each in BAD]
+    rows = compare([GOOD[0], *graded[1:]], [others[0], BAD[1], *others[2:]]).figures()
+    assert {str(row["measure"]): row["questions"] for row in rows if row["measure"] in ("f1", "judged")} == {
+        "f1": 8,
+        "judged": 6,
+    }
+
+
 def test_other_questions_of_the_same_name_are_not_compared() -> None:
     for other in (replace(BAD[0], question="Else?"), replace(BAD[0], gold=(("71",), ("a hormone",)))):
         with pytest.raises(ConfigError, match="p-0 is not the same question in both"):
@@ -62,6 +74,51 @@ def test_records_are_read_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_records(path) == [GOOD[0], other]
     with pytest.raises(ConfigError, match="cannot be written"):
         append(tmp_path / "none" / "r.jsonl", other)
+
+
+def test_a_question_that_was_answered_twice_does_not_count_twice(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    for each in (*GOOD[:2], GOOD[0]):
+        append(path, each)
+    with pytest.raises(ConfigError, match=r"r\.jsonl:3: a second result of good for p-0"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("change", ['"f1": NaN', '"f1": null', '"f1": "1"', '"latency_s": null'])
+def test_a_figure_that_is_no_number_is_named_with_its_line(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "r.jsonl"
+    append(path, GOOD[0])
+    name = change.partition(":")[0]
+    path.write_text(re.sub(rf"{name}: [\d.]+", change, path.read_text()))
+    with pytest.raises(ConfigError, match=rf"r\.jsonl:1: not a result .* {name[1:-1]} is no number"):
+        read_records(path)
+
+
+def test_a_record_has_a_line_of_its_own_though_the_last_one_does_not_end(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    append(path, GOOD[0])
+    path.write_text(path.read_text().rstrip("\n"))
+    append(path, GOOD[1])
+    assert read_records(path) == GOOD[:2]
+
+
+def test_half_of_a_character_does_not_end_the_bench(tmp_path: Path) -> None:
+    append(tmp_path / "r.jsonl", replace(GOOD[0], answer="a heart \ud83d"))
+    assert read_records(tmp_path / "r.jsonl")[0].answer == "a heart ?"
+
+
+def test_a_full_disk_leaves_no_half_record(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    append(path, GOOD[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, hard))
+    try:
+        with pytest.raises(ConfigError, match="cannot be written"):
+            append(path, GOOD[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    append(path, GOOD[2])
+    assert read_records(path) == [GOOD[0], GOOD[2]]
 
 
 def test_a_report_needs_nothing_from_outside(tmp_path: Path) -> None:

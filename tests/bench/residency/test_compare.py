@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from compllm.bench.residency.compare import (
@@ -9,6 +11,7 @@ from compllm.bench.residency.compare import (
     LRU,
     OURS,
     compare_brains,
+    compare_trace,
     format_residency,
     format_traces,
     together,
@@ -42,3 +45,13 @@ def test_every_brain_serves_every_run_of_the_same_traces() -> None:
     assert report.load_ratio(LRU) == pytest.approx(totals[OURS].load_s / totals[LRU].load_s)
     assert "Belady" in format_residency(report)
     assert len(format_traces(report).splitlines()) == 2
+
+
+def test_belady_on_our_order_loads_as_slowly_as_we_do() -> None:
+    """Where everything fits, whoever loads what is asked for needs just what the simulation says."""
+    trace = random_trace(1, runs=15)
+    (device,) = trace.devices
+    total_bytes = sum(model.footprint_bytes for model in trace.models)
+    figures = compare_trace(replace(trace, devices=(replace(device, capacity_bytes=total_bytes),)))
+    assert figures.brains[OURS].loads == len({node.model for run in trace.workload.runs for node in run.nodes})
+    assert figures.own_order_s == pytest.approx(figures.brains[OURS].load_s)

@@ -174,3 +174,4 @@ def test_a_replay_needs_what_belady_needs() -> None:
     assert replay_load_s("abcabc", models, 3) == 3.0
     assert replay_load_s("abcabc", models, 2) == 4.0
     assert replay_load_s("abcabc", models, 1) == 6.0
+    assert replay_load_s("abcabc", models, 1, lambda model, number: 10.0 * number) == 90.0

@@ -8,6 +8,7 @@ from anyio.abc import SocketStream
 
 from compllm.bench.serving.fakes import FIELDS, FieldEncoder
 from compllm.bench.serving.load import Load, Target, connected, put_load, send_one
+from compllm.bench.serving.measure import _Asking
 from tests.experts.misbehaving import failing, good, plain, serving
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,8 @@ async def test_what_goes_wrong_is_counted() -> None:
     with serving(failing(503)) as server:
         load = await put_load(target(server.url), requests=4, at_once=2)
     assert [error[:4] for error in load.errors] == ["503:"] * 4
+    figures = load.figures(ideal_s=0.001)
+    assert (figures["requests"], figures["errors"], figures["p50_ms"], figures["added_p50_ms"]) == (0, 4, None, None)
 
     async def hang_up(stream: SocketStream) -> None:
         await stream.receive()
@@ -58,6 +61,14 @@ async def test_what_goes_wrong_is_counted() -> None:
     await listener.aclose()
     assert len(broken.errors) == 1
     assert not broken.replies
+
+
+async def test_whoever_waits_for_answers_hears_of_a_refusal() -> None:
+    with serving(failing(503)) as server:
+        asking = _Asking(target(server.url), Load(), enough=1)
+        await asking.ask_until_refused()
+    assert asking.has_enough.is_set()
+    assert not asking.load.replies
 
 
 def test_the_encoder_tells_the_fields_apart() -> None:

@@ -13,8 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from compllm.bench.evidence.rows import EvidenceRow, GoldStep, evidence_row, texts
+from compllm.bench.evidence.rows import EvidenceRow, GoldStep, checked, evidence_row, texts
 from compllm.bench.rows import evenly
+from compllm.core.plan import SubQuery
 from compllm.errors import ConfigError
 from compllm.router.calibration import read_json_lines
 
@@ -51,15 +52,22 @@ def _row(row: Mapping[str, object], where: str, stem: str) -> EvidenceRow:
     try:
         steps = tuple(_steps(row))
         parts = tuple(map(texts, answer)) if isinstance(answer, list) else ((*texts(answer), *_aliases(row)),)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise ConfigError(f"{where}: its steps cannot be read: {type(error).__name__}: {error}") from None
-    return EvidenceRow(str(row.get("id") or row.get("_id") or where), stem, question, parts, steps)
+    return checked(EvidenceRow(_id(row, where), stem, question, parts, steps), where)
+
+
+def _id(row: Mapping[str, object], where: str) -> str:
+    """Return the id that a row has, else its file and line, wherever the file lies."""
+    given = [row[key] for key in ("id", "_id") if row.get(key) not in (None, "")]
+    return str(given[0]) if given else Path(where).name
 
 
 def _steps(row: Mapping[str, Any]) -> Iterator[GoldStep]:
     for number, step in enumerate(row.get("question_decomposition") or (), start=1):
-        named = tuple(int(each) for each in re.findall(r"#(\d+)", step["question"]))
-        yield GoldStep(number, step["question"], depends_on=named, answers=texts(step["answer"]))
+        question = _literal(step["question"], range(1, number))
+        needs = tuple(sorted(SubQuery(number, question).references))
+        yield GoldStep(number, question, depends_on=needs, answers=texts(step["answer"]))
     for step in row.get("sub_queries") or ():
         domain = str(step.get("domain") or "")
         needs = tuple(map(_number, step.get("depends_on") or ()))
@@ -69,7 +77,7 @@ def _steps(row: Mapping[str, Any]) -> Iterator[GoldStep]:
             domain.replace("_", " "),
             needs,
             domain,
-            (*texts(step.get("answer") or []), *_aliases(step)),
+            (*(() if step.get("answer") in (None, "") else texts(step["answer"])), *_aliases(step)),
         )
 
 
@@ -79,7 +87,9 @@ def _literal(question: str, needs: Collection[int]) -> str:
 
 
 def _aliases(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(alias for alias in texts(row.get("answer_aliases") or []) if alias != row.get("answer"))
+    return tuple(
+        alias for alias in texts(row.get("answer_aliases") or []) if alias.strip() and alias != row.get("answer")
+    )
 
 
 def _number(step_id: object) -> int:
@@ -107,7 +117,9 @@ def _flatten(nodes: Any, numbers: dict[str, int], steps: list[GoldStep]) -> None
         numbers[node.id] = len(steps) + 1
         said = ", ".join(leaf for (leaf,) in _leaves(node.answer)) if node.answer is not None else ""
         answers = (said,) if said else ()
-        steps.append(GoldStep(len(steps) + 1, node.question, depends_on=(*inner, *needs), answers=answers))
+        steps.append(
+            GoldStep(len(steps) + 1, _literal(node.question, ()), depends_on=(*inner, *needs), answers=answers)
+        )
 
 
 def _leaves(answer: Any) -> Iterator[tuple[str]]:

@@ -16,7 +16,7 @@ _INSTRUCTIONS = (
     "You grade answers. You get a question, numbered reference facts and an answer. Reply with the numbers of the "
     "facts that the answer states correctly, in any wording, separated by commas, or with: none"
 )
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(r"(\d{1,9})(?:\s*(?:-|–|to)\s*(\d{1,9}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class Judge:
 def _share(said: str, parts: int) -> float:
     if said.strip().lower().startswith("none"):
         return 0.0
-    found = {int(number) for number in _NUMBERS.findall(said)} & set(range(1, parts + 1))
+    spans = [(int(first), int(last or first)) for first, last in _NUMBERS.findall(said)]
+    found = {part for part in range(1, parts + 1) if any(first <= part <= last for first, last in spans)}
     if not found and "none" not in said.lower():
         raise ExpertResponseError(f"the judge gave no grade but said: {said[:200]}")
     return len(found) / parts

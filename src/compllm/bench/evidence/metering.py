@@ -49,14 +49,21 @@ class Watch:
 
 @asynccontextmanager
 async def watching() -> AsyncIterator[Watch]:
-    """Measure what happens inside: its seconds, and the peak of memory, sampled ten times a second."""
+    """Measure what happens inside: its seconds, and the peak of memory, sampled ten times a second.
+
+    Raises:
+        Exception: what was raised inside, as it is.
+    """
     watch = Watch()
-    async with anyio.create_task_group() as group:
-        group.start_soon(_sample, watch)
-        yield watch
-        watch.ended_s = time.monotonic()
-        watch.peak_bytes = max(watch.peak_bytes, workers_bytes())
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_sample, watch)
+            yield watch
+            watch.ended_s = time.monotonic()
+            watch.peak_bytes = max(watch.peak_bytes, workers_bytes())
+            group.cancel_scope.cancel()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _sample(watch: Watch) -> None:

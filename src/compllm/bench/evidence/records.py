@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from io import SEEK_END, FileIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,21 +46,41 @@ def append(path: Path, record: Record) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    line = json.dumps(asdict(record), ensure_ascii=False) + "\n"
+    # Half of a character, as a model that breaks off leaves it, is no text in UTF-8.
+    line = (json.dumps(asdict(record), ensure_ascii=False) + "\n").encode(errors="replace")
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        with path.open("a+b", buffering=0) as file:
+            _write_line(file, line)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _write_line(file: FileIO, line: bytes) -> None:
+    """Write a line at the end of a file, or leave the file as it was; a disk that fills up takes half of a line."""
+    end = file.seek(0, SEEK_END)
+    file.seek(max(0, end - 1))
+    rest = line if file.read(1) in (b"", b"\n") else b"\n" + line  # an editor may have taken the last line's end
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(end)
+        raise
 
 
 def read_records(path: Path) -> list[Record]:
     """Read the records of a file.
 
     Raises:
-        ConfigError: naming file and line.
+        ConfigError: naming file and line; a second result of the same system for the same row is one too many.
     """
-    return [_record(row, where) for where, row in read_json_lines(path)]
+    found: dict[tuple[str, str], Record] = {}
+    for where, row in read_json_lines(path):
+        record = _record(row, where)
+        if record.key in found:
+            raise ConfigError(f"{where}: a second result of {record.system} for {record.id}: remove one of the two")
+        found[record.key] = record
+    return list(found.values())
 
 
 def _record(row: Mapping[str, Any], where: str) -> Record:
@@ -81,4 +103,10 @@ def _record(row: Mapping[str, Any], where: str) -> Record:
 
 
 def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return scores or costs whose values are numbers; what has no value may be None."""
+    for field in fields(kind):  # type: ignore[arg-type]
+        value = values[field.name]
+        is_number = isinstance(value, int | float) and math.isfinite(value)
+        if not is_number and not (value is None and "None" in str(field.type)):
+            raise TypeError(f"{field.name} is no number but {value!r}")
     return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]

@@ -67,24 +67,42 @@ def evidence_row(row: Mapping[str, object], where: str) -> EvidenceRow:
     try:
         steps = tuple(_step(step) for step in _list(row.get("plan") or []))
         parts = tuple(texts(part) for part in _list(row["parts"]))
-        made = EvidenceRow(str(row["id"]), str(row["set"]), str(row["question"]), parts, steps)
-        if steps:
-            _ = made.gold_plan
-    except (KeyError, TypeError, ValueError, PlanError) as error:
+        named = (str(row["id"]), str(row["set"]), str(row["question"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: not a MultiExpertQA row: {type(error).__name__}: {error}") from None
-    if not parts or not all(parts):
-        raise ConfigError(f'{where}: "parts" needs a list of gold answers for every part')
-    return EvidenceRow(
-        made.id, made.set, made.question, parts, steps, str(row.get("source", "")), str(row.get("licence", ""))
+    return checked(
+        EvidenceRow(*named, parts, steps, str(row.get("source", "")), str(row.get("licence", ""))),
+        where,
     )
 
 
+def checked(row: EvidenceRow, where: str) -> EvidenceRow:
+    """Return a row that can be asked and scored; `where` names it in errors.
+
+    Raises:
+        ConfigError: it has no question, a part without a gold answer, or steps that are no plan.
+    """
+    if not row.question.strip():
+        raise ConfigError(f"{where}: the question is empty")
+    if not row.parts or not all(part and all(map(str.strip, part)) for part in row.parts):
+        raise ConfigError(f"{where}: every part needs a gold answer, and none may be empty")
+    try:
+        _ = row.plan and row.gold_plan
+    except PlanError as error:
+        raise ConfigError(f"{where}: its steps are no plan: {error}") from None
+    return row
+
+
 def texts(value: object) -> tuple[str, ...]:
-    """Return a list of texts, or a single text or number, as a tuple of texts.
+    """Return a list of texts, or a single text, number or truth value, as a tuple of texts.
+
+    True and false are answers to "Is it ...?", as in StrategyQA: they are "yes" and "no".
 
     Raises:
         TypeError: it is neither.
     """
+    if isinstance(value, bool):
+        return ("yes", "true") if value else ("no", "false")
     return (str(value),) if isinstance(value, str | int | float) else tuple(str(text) for text in _list(value))
 
 

@@ -40,7 +40,7 @@ def remaining(rows: Sequence[EvidenceRow], systems: Mapping[str, Factory], out: 
         if record.id in asked and record.system in systems and record.setting != setting:
             raise ConfigError(
                 f"{out}: holds results of {record.system} with another team, other documents or adapters, or another "
-                "judge; name a new file"
+                "judge or endpoint; name a new file"
             )
     keys = {record.key for record in done}
     left = [

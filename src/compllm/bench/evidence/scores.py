@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compllm.bench.evidence.reply import EVERYTHING, Reply, StepReply
+from compllm.bench import squad
+from compllm.bench.evidence.reply import EVERYTHING, Reply
 from compllm.bench.evidence.rows import EvidenceRow
-from compllm.bench.squad import exact_match, normalised, token_f1
+from compllm.bench.squad import exact_match, token_f1
 from compllm.run import without_gaps
 
 _DASH = re.compile(r"[-–—]")
@@ -21,7 +22,9 @@ _CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares from 0 to 1; None where the row or the system has nothing to compare.
+    """Shares from 0 to 1; None where the row has nothing to compare, or the system looks nothing up.
+
+    Who asked nothing has 0 along the way: were that left out, means would be over the questions that went well.
 
     - `f1`, `exact`: the answer against the gold parts, one after another.
     - `contained`: share of the parts that are in the answer, word for word.
@@ -50,15 +53,15 @@ def score(row: EvidenceRow, reply: Reply, judged: float | None = None) -> Scores
     asked = {expert for step in reply.steps for expert in (step.expert, *step.asked)}
     known = [step.answers for step in row.plan if step.answers]
     looked_up = [step.answers for step in row.plan if step.answers and step.passage]
-    lookups = reply.steps if reply.looked_up else ()
+    bare = " ".join(reply.final_answers)
     return Scores(
-        token_f1(text, gold),
-        float(exact_match(text, gold)),
+        token_f1(text, gold) if text else 0.0,
+        float(bool(text) and exact_match(text, gold)),
         _share([contains(text, part) for part in row.parts]),
-        token_f1(" ".join(reply.final_answers), _gold(row, " ".join(reply.final_answers))) if reply.steps else None,
-        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts], lookups),
-        _share_or_none([_any(reply.passages, answers) for answers in looked_up], lookups),
-        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known], reply.steps),
+        token_f1(bare, _gold(row, bare)) if bare else 0.0,
+        _share_or_none([bool({expert, EVERYTHING} & asked) for expert in experts if reply.looked_up]),
+        _share_or_none([_any(reply.passages, answers) for answers in looked_up if reply.looked_up]),
+        _share_or_none([_any([step.answer for step in reply.steps], answers) for answers in known]),
         judged,
     )
 
@@ -69,14 +72,8 @@ def plain(text: str) -> str:
 
 
 def contains(text: str, answers: Sequence[str]) -> bool:
-    """Whether one of the answers is in the text, word for word once both are normalised; articles alone are in none."""
-    said = f" {_words(text)} "
-    return any(f" {words} " in said for words in map(_words, answers) if words)
-
-
-def _words(text: str) -> str:
-    """Return a text normalised, with the ends of ranges such as "1185–1226" as words of their own."""
-    return normalised(_DASH.sub(" ", text))
+    """Whether one of the answers is in the text as `squad.contains` has it; the ends of "1185–1226" are two words."""
+    return squad.contains(_DASH.sub(" ", text), [_DASH.sub(" ", answer) for answer in answers])
 
 
 def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
@@ -84,15 +81,20 @@ def _any(said: Sequence[str], answers: Sequence[str]) -> bool:
 
 
 def _gold(row: EvidenceRow, text: str) -> list[str]:
-    """Return the gold answers to compare with: of several parts, each by the alias that fits the text best."""
+    """Return the gold answers to compare with: of several parts, each by the alias that fits the text best.
+
+    Of aliases with the same words, such as a date in two orders, it is the one that stands in the text.
+    """
     if len(row.parts) == 1:
         return list(row.parts[0])
-    return [" ".join(max(part, key=lambda alias: token_f1(text, [alias])) for part in row.parts)]
+    return [
+        " ".join(max(part, key=lambda alias: (token_f1(text, [alias]), contains(text, [alias]))) for part in row.parts)
+    ]
 
 
 def _share(found: Sequence[bool]) -> float:
     return sum(found) / len(found)
 
 
-def _share_or_none(found: Sequence[bool], steps: Sequence[StepReply]) -> float | None:
-    return _share(found) if found and steps else None
+def _share_or_none(found: Sequence[bool]) -> float | None:
+    return _share(found) if found else None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 10_000
 _SEED = 20251126
 _LEVEL_PERCENT = 95.0
+# Values drawn at a time: memory does not grow with the questions.
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far a mean lies above another over the same questions, with its interval and the p-value of no difference."""
+    """How far a mean lies above another over the same questions, with its interval and the p-value of no difference.
+
+    `questions` is how many both have a value for.
+    """
 
     interval: Interval
     p_value: float
+    questions: int
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -38,8 +45,9 @@ def interval(values: Sequence[float]) -> Interval:
     if not values:
         raise ValueError("no values, no mean")
     data = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(_SEED).integers(0, len(data), (RESAMPLES, len(data)))
-    low, high = np.percentile(data[drawn].mean(axis=1), [(100 - _LEVEL_PERCENT) / 2, (100 + _LEVEL_PERCENT) / 2])
+    rng = np.random.default_rng(_SEED)
+    means = _means(len(data), lambda rows: data[rng.integers(0, len(data), (rows, len(data)))])
+    low, high = np.percentile(means, [(100 - _LEVEL_PERCENT) / 2, (100 + _LEVEL_PERCENT) / 2])
     return Interval(float(data.mean()), float(low), float(high))
 
 
@@ -51,8 +59,18 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
     """
     if len(first) != len(second):
         raise ValueError("a paired test needs as many values of one as of the other")
+    if not first:
+        raise ValueError("no values, no difference")
     differences = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    signs = np.random.default_rng(_SEED).choice((-1.0, 1.0), (RESAMPLES, len(differences)))
-    flipped = np.abs((signs * differences).mean(axis=1))
+    rng = np.random.default_rng(_SEED)
+    means = _means(len(differences), lambda rows: rng.choice((-1.0, 1.0), (rows, len(differences))) * differences)
+    flipped = np.abs(means)
     as_far = int((flipped >= abs(differences.mean()) - 1e-12).sum())
-    return Difference(interval(differences.tolist()), (as_far + 1) / (RESAMPLES + 1))
+    return Difference(interval(differences.tolist()), (as_far + 1) / (RESAMPLES + 1), len(differences))
+
+
+def _means(count: int, draw: Callable[[int], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the means of as many draws of so many values as there are resamples; `draw` makes that many rows."""
+    rows = max(1, _BLOCK // count)
+    blocks = [draw(min(rows, RESAMPLES - first)).mean(axis=1) for first in range(0, RESAMPLES, rows)]
+    return np.concatenate(blocks)

@@ -87,13 +87,13 @@ class Comparison:
     latency_ratio: float
 
     def figures(self) -> list[Figures]:
-        """Return a row for each measure."""
+        """Return a row for each measure; its `questions` are those that both have a value of it for."""
         return [
             {
                 "first": self.first,
                 "second": self.second,
-                "questions": self.questions,
                 "measure": measure,
+                "questions": difference.questions,
                 "difference": rounded(difference.interval.mean),
                 "low": rounded(difference.interval.low),
                 "high": rounded(difference.interval.high),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from compllm.bench.residency.servers import Policy, Usage
@@ -27,19 +28,31 @@ def clairvoyant(order: Sequence[str]) -> Policy:
     return value
 
 
-def replay_load_s(order: Sequence[str], models: Mapping[str, Model], capacity_bytes: int) -> float:
+def _as_told(model: Model, _number: int) -> float:
+    return model.load_s
+
+
+def replay_load_s(
+    order: Sequence[str],
+    models: Mapping[str, Model],
+    capacity_bytes: int,
+    took_s: Callable[[Model, int], float] = _as_told,
+) -> float:
     """Return the seconds of loading that Belady's rule needs for a fixed order of requests on one device.
 
     Requests take no time and none overlap, so that nothing but the order and the bytes limit what may leave: whoever
-    served the requests in this order has hardly needed less. O(requests x models).
+    served the requests in this order has hardly needed less. The rule goes by what a load is said to take; `took_s` is
+    what the n-th one (from 1) of a model took, where that differs. O(requests x models).
     """
     value = clairvoyant(order)
     inside: dict[str, Usage] = {}
     seen: dict[str, int] = {}
+    loads: Counter[str] = Counter()
     loaded_s = 0.0
     for sent, name in enumerate(order):
         if name not in inside:
-            loaded_s += models[name].load_s
+            loads[name] += 1
+            loaded_s += took_s(models[name], loads[name])
             usage = Usage(models[name], models[name].footprint_bytes, sent, uses_ever=seen.get(name, 0))
             _make_room(inside, capacity_bytes - usage.bytes, lambda each, now=sent: value(each, now))  # type: ignore[misc]
             inside[name] = usage

@@ -13,11 +13,12 @@ from compllm.bench.residency.traces import Trace, random_trace
 from compllm.core.ledger import Device, Model
 from compllm.core.scheduler import Scheduler
 from compllm.core.simulation import Brain, SimulationResult, Truth, simulate
+from compllm.core.simulation.truth import Luck
 
 OURS, LRU, CLAIRVOYANT = "ours", "LRU by bytes", "Belady, clairvoyant"
 BrainFactory = Callable[[Sequence[Model], Sequence[Device]], Brain]
 # What nodes and loads really take differs from what the scheduler is told (standard deviation of the logarithm).
-_NOISE = 0.2
+_TRUTH = Truth(noise=0.2)
 _MOST_ROUNDS = 5
 
 
@@ -37,7 +38,7 @@ class TraceFigures:
     """One trace, and the figures of every brain by name.
 
     `own_order_s`: the seconds of loading that Belady's rule needs for the requests in the order in which our scheduler
-    started them.
+    started them, where the n-th load of a model takes as long as it does in the simulations.
     """
 
     seed: int
@@ -74,10 +75,11 @@ class ResidencyReport:
 
 def compare_brains(seeds: Iterable[int], runs: int = 60, ours: BrainFactory = Scheduler) -> ResidencyReport:
     """Let our scheduler and every baseline work through the same traces; some tenths of a second each."""
-    return ResidencyReport(tuple(_compare(random_trace(seed, runs), ours) for seed in seeds))
+    return ResidencyReport(tuple(compare_trace(random_trace(seed, runs), ours) for seed in seeds))
 
 
-def _compare(trace: Trace, ours: BrainFactory) -> TraceFigures:
+def compare_trace(trace: Trace, ours: BrainFactory = Scheduler) -> TraceFigures:
+    """Let our scheduler and every baseline work through one trace."""
     result = _simulate(trace, ours(trace.models, trace.devices))
     brains = {OURS: _figures(result)}
     for baseline in BASELINES:
@@ -85,7 +87,7 @@ def _compare(trace: Trace, ours: BrainFactory) -> TraceFigures:
     brains[CLAIRVOYANT] = _clairvoyant(trace)
     order = [each.model for each in sorted(result.attempts, key=lambda each: each.started_s)]
     models = {model.name: model for model in trace.models}
-    own_order_s = replay_load_s(order, models, trace.devices[0].capacity_bytes)
+    own_order_s = replay_load_s(order, models, trace.devices[0].capacity_bytes, _load_s(trace))
     return TraceFigures(trace.seed, trace.skewed, trace.share, len(trace.models), brains, own_order_s)
 
 
@@ -104,7 +106,13 @@ def _clairvoyant(trace: Trace) -> Figures:
 
 
 def _simulate(trace: Trace, brain: Brain) -> SimulationResult:
-    return simulate(trace.workload, trace.models, trace.devices, brain, Truth(noise=_NOISE), trace.seed)
+    return simulate(trace.workload, trace.models, trace.devices, brain, _TRUTH, trace.seed)
+
+
+def _load_s(trace: Trace) -> Callable[[Model, int], float]:
+    """Return what the n-th load of a model takes in the simulations of a trace."""
+    luck = Luck(_TRUTH, trace.seed)
+    return lambda model, number: luck.load(model, number).work_s
 
 
 def _figures(result: SimulationResult) -> Figures:

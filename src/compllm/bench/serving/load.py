@@ -103,13 +103,20 @@ class Load:
     elapsed_s: float = 0.0
 
     def figures(self, ideal_s: float) -> Figures:
-        """Return requests per second and latencies in milliseconds; `added` is the median beyond what work takes."""
-        elapsed_ms = [reply.elapsed_s * 1000 for reply in self.replies]
-        p50, p99 = (float(np.percentile(elapsed_ms, share)) for share in (50, 99))
-        return {
+        """Return requests per second and latencies in milliseconds; `added` is the median beyond what work takes.
+
+        Where nothing was answered there are no latencies.
+        """
+        figures: Figures = {
             "requests": len(self.replies),
             "errors": len(self.errors),
             "per_s": rounded(len(self.replies) / self.elapsed_s),
+        }
+        if not self.replies:
+            return figures | dict.fromkeys(("p50_ms", "p99_ms", "added_p50_ms"))
+        elapsed_ms = [reply.elapsed_s * 1000 for reply in self.replies]
+        p50, p99 = (float(np.percentile(elapsed_ms, share)) for share in (50, 99))
+        return figures | {
             "p50_ms": rounded(p50),
             "p99_ms": rounded(p99),
             "added_p50_ms": rounded(p50 - ideal_s * 1000),

@@ -71,13 +71,14 @@ async def many_streams(streams: int) -> Figures:
             for _ in range(_ROUNDS):
                 loads.append(await streams_at_once(target, streams))
                 after_mib.append(rounded(team.rss_mib))
-    whole = [reply.body.rstrip().endswith(b"[DONE]") for load in loads for reply in load.replies]
+    replies = [reply for load in loads for reply in load.replies]
+    whole = [reply.body.rstrip().endswith(b"[DONE]") for reply in replies]
     return {
         "streams_at_once": streams,
         "rounds": _ROUNDS,
         "whole": sum(whole),
         "errors": sum(len(load.errors) for load in loads) + whole.count(False),
-        "p50_s": rounded(statistics.median([reply.elapsed_s for load in loads for reply in load.replies])),
+        "p50_s": rounded(statistics.median([reply.elapsed_s for reply in replies])) if replies else None,
         "rss_before_mib": rounded(before_mib),
         "rss_after_mib": after_mib,
     }
@@ -132,7 +133,7 @@ async def stop_under_load(streams: int) -> Figures:
 
 @dataclass(slots=True)
 class _Asking:
-    """Clients that ask again and again until one of them is refused; `enough` replies are told of."""
+    """Clients that ask again and again until one of them is refused; `enough` replies are told of, or a refusal."""
 
     target: Target
     load: Load
@@ -152,3 +153,5 @@ class _Asking:
                         self.has_enough.set()
         except OSError as error:
             self.load.errors.append(type(error).__name__)
+        finally:
+            self.has_enough.set()  # whoever waits would wait for ever if the first ones are refused

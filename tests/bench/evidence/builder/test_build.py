@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from compllm.bench.evidence.builder.fields import CALCULATOR, described, tag_of
 from compllm.bench.evidence.external import read_set
 from compllm.bench.evidence.rows import EvidenceRow
 from compllm.config import load_team
+from compllm.errors import ConfigError
 from compllm.router.calibration import read_json_lines
 
 PLACES = ("Rome", "Paris", "Vienna", "Prague", "Madrid", "Lisbon")
@@ -139,6 +141,22 @@ def test_other_articles_omitted_ids_and_trained_texts_stay_out(sources: Sources,
     assert "Rhine-Rome" not in ids
     assert {"t-1", "t-5"} <= ids
     assert "t-0" not in ids
+
+
+def test_a_row_that_lacks_something_is_named(sources: Sources, tmp_path: Path) -> None:
+    """Above all one of training: what it does not show cannot be shunned."""
+    seen = lines(tmp_path / "rows.jsonl", [{"user": "a"}, {"prompt": rule(NAMES[0])}])
+    with pytest.raises(ConfigError, match=r'rows\.jsonl:2: a row needs "user"'):
+        read_material(replace(sources, trained=(seen,)))
+    with pytest.raises(ConfigError, match=r'qa\.jsonl:1: a row needs "title"'):
+        read_material(replace(sources, paragraphs=sources.questions))
+
+
+def test_one_field_gives_no_parallel_questions(sources: Sources) -> None:
+    material = read_material(Sources(sources.questions, sources.paragraphs, articles=frozenset({"Rhine"})))
+    with pytest.raises(ConfigError, match="two fields"):
+        compose(material, {"P": 1, "D": 0, "J": 0}, 0)
+    assert compose(material, {"P": 0, "D": 0, "J": 0}, 0).sets["P"] == ()
 
 
 def test_ten_words_in_a_row_are_seen() -> None:

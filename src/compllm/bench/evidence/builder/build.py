@@ -37,6 +37,7 @@ _SAME = {"film_tv": "film"}
 # Paragraphs of a library's field that no question needs: what retrieval must tell the right ones from.
 _DISTRACTORS = 120
 _MODEL = "smollm2"
+_PARAGRAPH = ("id", "title", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +80,22 @@ def read_material(sources: Sources) -> Material:
     """Read the sources; what training has seen is no fact.
 
     Raises:
-        ConfigError: a file is missing or malformed.
+        ConfigError: a file is missing or malformed; the message names file and line.
     """
-    trained = Trained.of(str(row.get("user")) for path in sources.trained for row in _rows(path))
-    events = {row["id"]: row for row in _rows(sources.events)} if sources.events else {}
-    xquad = [_merged(each) for each in xquad_passages(_rows(sources.paragraphs))]
-    facts = [_merged(each) for each in xquad_facts(_rows(sources.questions), xquad, sources.articles, events)]
+    trained = Trained.of(row["user"] for path in sources.trained for row in _rows(path, "user"))
+    events = {row["id"]: row for row in _rows(sources.events, "id", "event", "kind")} if sources.events else {}
+    xquad = [_merged(each) for each in xquad_passages(_rows(sources.paragraphs, *_PARAGRAPH, "domain"))]
+    questions = _rows(sources.questions, "id", "question", "answer", "domain", "doc_title", "doc_index")
+    facts = [_merged(each) for each in xquad_facts(questions, xquad, sources.articles, events)]
     passages = list(xquad)
     for path in sources.glossaries:
-        entries = _rows(path)
+        entries = _rows(path, *_PARAGRAPH)
         found = list(glossary_passages(entries, path.stem.partition("_")[0]))
         licence = entries[0].get("licence", "")
         fresh = [passage for passage in found if not trained.has_seen(passage.text)]
         facts += glossary_facts(fresh, entries[0].get("source", path.stem), licence)
         passages += found
-    paragraphs = [row for path in sources.encyclopaedias for row in _rows(path)]
+    paragraphs = [row for path in sources.encyclopaedias for row in _rows(path, *_PARAGRAPH)]
     library = read_library(row for row in paragraphs if not trained.has_seen(row["text"]))
     facts += library_facts(library)
     kept = tuple(each for each in facts if each.id not in sources.omitted)
@@ -101,7 +103,15 @@ def read_material(sources: Sources) -> Material:
 
 
 def compose(material: Material, counts: Mapping[str, int], seed: int) -> Built:
-    """Return sets of so many questions each ("P", "D", "J") and their documents; the same seed gives the same."""
+    """Return sets of so many questions each ("P", "D", "J") and their documents; the same seed gives the same.
+
+    Raises:
+        ConfigError: there are no facts of two fields to ask about together.
+    """
+    if counts["P"] and len({fact.domain for fact in material.facts}) < 2:
+        raise ConfigError(
+            "parallel questions need facts of two fields at least: add a glossary, or ask for none of them with --count"
+        )
     rng = random.Random(seed)  # noqa: S311 - a reproducible choice, no secret
     sets = {
         "P": tuple(parallel(material.facts, counts["P"], rng)),
@@ -208,8 +218,12 @@ def _merged(each: Kept) -> Kept:
     return replace(each, domain=_SAME.get(each.domain, each.domain))
 
 
-def _rows(path: Path) -> list[Record]:
-    return [{key: _text(value) for key, value in row.items()} for _, row in read_json_lines(path)]
+def _rows(path: Path, *needed: str) -> list[Record]:
+    found = read_json_lines(path)
+    for where, row in found:
+        if missing := [key for key in needed if row.get(key) is None]:
+            raise ConfigError(f'{where}: a row needs "{missing[0]}"')
+    return [{key: _text(value) for key, value in row.items()} for _, row in found]
 
 
 def _text(value: object) -> str:

@@ -50,11 +50,11 @@ class Setting:
     endpoint: Endpoint | None = None
 
 
-def fingerprint(file: TeamFile, judge: Endpoint | None = None) -> str:
+def fingerprint(file: TeamFile, judge: Endpoint | None = None, endpoint: Endpoint | None = None) -> str:
     """Return 16 hexadecimal digits for what results depend on besides question and system.
 
-    These are the team, the contents of its documents, adapters and calibration, the names and sizes of its models, and
-    who judges.
+    These are the team, the contents of its documents, adapters and calibration, the names and sizes of its models, who
+    judges, and the endpoint of a system that needs one.
 
     Raises:
         OSError: a file cannot be read.
@@ -66,6 +66,7 @@ def fingerprint(file: TeamFile, judge: Endpoint | None = None) -> str:
     read += [file.resolve(config.router.calibration)] if config.router.calibration else []
     weights = [file.resolve(model.file) for model in models if model.file]
     parts = [config.model_dump_json(exclude={"server"}), str((judge.base_url, judge.model) if judge else None)]
+    parts += [str((endpoint.base_url, endpoint.model))] if endpoint else []
     parts += [f"{path.name} {path.stat().st_size}" for path in weights]
     for part in [*map(str.encode, parts), *(path.read_bytes() for path in dict.fromkeys(read))]:
         digest.update(hashlib.sha256(part).digest())
