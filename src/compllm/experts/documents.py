@@ -17,6 +17,7 @@ import hashlib
 import re
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -68,7 +69,10 @@ class _Document:
 
 
 class DocumentIndex:
-    """The indexed passages of one set of documents; safe to search from several threads."""
+    """The indexed passages of one set of documents; safe to search from several threads.
+
+    Its file is closed by `close`, or when nobody has the index any more.
+    """
 
     def __init__(self, connection: sqlite3.Connection, vectors: Vectors, encoder: Encoder, floor: float) -> None:
         self._connection = connection
@@ -76,6 +80,7 @@ class DocumentIndex:
         self._vectors = vectors
         self._encoder = encoder
         self._floor = floor
+        weakref.finalize(self, connection.close)  # runs that outlive a reload keep theirs, and none knows who is last
 
     @classmethod
     def open(
