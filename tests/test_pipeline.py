@@ -16,6 +16,7 @@ from compllm.assembly import make_backend
 from compllm.config import TeamFile, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
+from compllm.core.routing import Gate
 from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
@@ -23,6 +24,7 @@ from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
 from compllm.router.base import Encoder, Vectors
+from compllm.router.calibration import Calibration
 from compllm.settings import Settings
 from compllm.simulation.record import record_workload
 from tests.clinic import CLINIC
@@ -319,6 +321,21 @@ async def test_those_who_ask_at_the_same_time_share_one_index(tmp_path: Path) ->
             found = list(threads.map(retrieve, ["What is a pulse?"] * 8, [1] * 8))
     assert {len(passages) for passages in found} == {1}
     assert encoder.indexed == 1
+
+
+async def test_a_document_that_cannot_be_read_costs_its_own_expert_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "heart.md").write_text("")
+    gate = Gate(intercept=9.0, best=0.0, margin=0.0, mean=0.0, description=0.0, background=0.0)
+    Calibration("words", 0.05, gate).save(tmp_path / "words.json")
+    text = READING.replace("mode: tag", "mode: auto, calibration: words.json")
+    async with team_of(tmp_path, text, two=FakeExpert(str.upper)) as team:
+        answer = await team.ask("What is insulin of glands?")
+        with pytest.raises(RunError, match=r"heart\.md is empty"):
+            await team.ask_expert("heart", "What is a pulse?")
+    assert answer.text == "WHAT IS INSULIN OF GLANDS?"
+    assert "the expert heart cannot be chosen by its documents: the document" in caplog.text
 
 
 async def test_a_reloaded_team_keeps_no_index_that_nobody_uses(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -60,6 +61,8 @@ from compllm.run import Route, Run, Stages
 from compllm.settings import Settings, load_settings
 
 _ROUTING_THREADS = 16
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +393,15 @@ class Team:
 def _best_passages(experts: Mapping[str, Expert], question: str) -> dict[str, float]:
     """Return the score of each reading expert's best passage for a question, 0 if it has none; blocking."""
     readers = [(name, expert.retrieve) for name, expert in experts.items() if expert.retrieve is not None]
-    return {name: max((each.score for each in retrieve(question, 1)), default=0.0) for name, retrieve in readers}
+    return {name: _best_score(name, partial(retrieve, question, 1)) for name, retrieve in readers}
+
+
+def _best_score(name: str, retrieve: Callable[[], tuple[Passage, ...]]) -> float:
+    try:
+        return max((passage.score for passage in retrieve()), default=0.0)
+    except ConfigError as error:  # costs this expert its questions, not the others theirs
+        _log.warning("the expert %s cannot be chosen by its documents: %s", name, error)
+        return 0.0
 
 
 def _routing(router: Router) -> Route:
