@@ -63,6 +63,14 @@ def test_plain_text_has_no_headings() -> None:
     assert cut("notes.txt", "# not a heading\n") == [("notes", "# not a heading")]
 
 
+def test_what_is_too_long_for_a_heading_is_text() -> None:
+    words = "word " * 400
+    markdown, rows = cut("a.md", f"# A\n# {words}\nx"), cut("a.jsonl", json.dumps({"title": words, "text": "x"}))
+    assert {heading for heading, _ in markdown} == {"A"}
+    assert {heading for heading, _ in rows} == {"a"}
+    assert [sum(text.count("word") for _, text in found) for found in (markdown, rows)] == [400, 400]
+
+
 def test_json_lines_bring_their_own_titles() -> None:
     rows = [{"title": "T", "text": "One.\u2028Two."}, {"text": "Three \ud800", "id": 7}]
     assert cut("rows.jsonl", "\n".join(map(json.dumps, rows))) == [("T", "One. Two."), ("rows", "Three ?")]

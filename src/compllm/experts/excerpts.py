@@ -16,6 +16,7 @@ MIN_WORDS = 60
 MAX_WORDS = 180
 
 _CHARACTERS_PER_WORD = 8  # so that text without spaces is cut as well
+_HEADING_WORDS = 30  # it is indexed and read with every piece below it; what is longer is text
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _OWN_LINE = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")  # list items, quotations and table rows
@@ -89,7 +90,10 @@ def _rows(path: Path, text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         title = row.get("title", path.stem) if isinstance(row, dict) else None
         if not isinstance(title, str) or not isinstance(row.get("text"), str):
             raise ConfigError(f'{path}, line {number}: expected an object {{"title": "...", "text": "..."}}')
-        yield (_storable(title),), _storable(row["text"])
+        if _size(title) <= _HEADING_WORDS:
+            yield (_storable(title),), _storable(row["text"])
+        else:
+            yield (_storable(path.stem),), _storable(f"{title}\n\n{row['text']}")
 
 
 def _storable(text: str) -> str:
@@ -121,7 +125,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     fence = ""
     for line in text.splitlines():
         heading = None if fence else _HEADING.match(line)
-        if heading and (title := re.sub(r"(?:^|\s)#+$", "", heading[2].strip()).strip()):
+        title = re.sub(r"(?:^|\s)#+$", "", heading[2].strip()).strip() if heading else ""
+        if heading and title and _size(title) <= _HEADING_WORDS:
             yield len(heading[1]), title
             continue
         fence = _fence_after(line, fence)
