@@ -85,6 +85,17 @@ def test_short_paragraphs_are_joined_and_long_ones_are_cut_at_sentences() -> Non
     assert all(piece.endswith(".") for piece in pieces)
 
 
+def test_each_part_of_a_long_table_names_its_columns() -> None:
+    head = "| year | who |\n|:-----|----:|"
+    rows = [f"| {year} | Dr. Who of St. Ives. |" for year in range(1900, 2000)]
+    first, *others = [text for _, text in cut("a.md", f"# A\nSince 1900.\n{head}\n" + "\n".join(rows) + "\n\nThe end.")]
+    assert first.startswith(f"Since 1900.\n{head}\n| 1900 |")
+    assert all(part.startswith(f"{head}\n| ") for part in others)
+    assert others[-1].endswith("The end.")
+    assert [line for part in [first, *others] for line in part.split("\n") if line in rows] == rows
+    assert all(len(part.split()) <= MAX_WORDS for part in [first, *others])
+
+
 @given(st.lists(st.text(alphabet="ab.!\n #-|`~", max_size=600), max_size=8), st.sampled_from(["a.md", "a.txt"]))
 def test_no_text_is_lost_and_no_piece_is_too_long(parts: list[str], name: str) -> None:
     text = "x " + "\n\n".join(parts) + " word" * 400 + "q" * 4000

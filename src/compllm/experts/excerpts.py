@@ -20,7 +20,11 @@ _HEADING_WORDS = 30  # it is indexed and read with every piece below it; what is
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _OWN_LINE = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")  # list items, quotations and table rows
-_SENTENCE = re.compile(r".+?(?:[.!?][\"')\]]*\s+|\n+|\Z)", re.DOTALL)
+# A row of a table, the first one with the line below it, or a sentence.
+_UNIT = re.compile(
+    r"[ \t]*\|[^\n]*(?:\n[ \t]*\|[ \t:|-]+$)?(?:\n+|\Z)|.+?(?:[.!?][\"')\]]*\s+|\n+|\Z)", re.DOTALL | re.MULTILINE
+)
+_TABLE_HEAD = re.compile(r"^[ \t]*\|[^\n]*\n[ \t]*(?=\|[ \t:|]*-)\|[ \t:|-]+$", re.MULTILINE)
 _WORD = re.compile(rf"\S{{1,{MAX_WORDS * _CHARACTERS_PER_WORD}}}\s*")
 
 
@@ -174,31 +178,46 @@ def _paragraphs(body: str) -> Iterator[str]:
 
 
 def _split(paragraph: str) -> list[str]:
-    """Cut a paragraph of more than `MAX_WORDS` into parts of similar size, between sentences where that is possible."""
+    """Cut a paragraph of more than `MAX_WORDS` into parts of similar size, between sentences where that is possible.
+
+    A table is cut between its rows, and what names its columns stands above each part.
+    """
     size = _size(paragraph)
-    target = size / math.ceil(size / MAX_WORDS)
+    if size <= MAX_WORDS:
+        return [paragraph]
+    head = _table_head(paragraph)
+    room = MAX_WORDS - _size(head)
+    target = size / math.ceil(size / room)
     parts: list[str] = []
     units: list[str] = []
     filled = 0.0
-    for unit in _units(paragraph):
-        if units and (filled >= target or filled + _size(unit) > MAX_WORDS):
+    for unit in _units(paragraph, room):
+        if units and (filled >= target or filled + _size(unit) > room):
             parts.append("".join(units).strip())
             units, filled = [], 0.0
         units.append(unit)
         filled += _size(unit)
-    return [*parts, "".join(units).strip()]
+    return _headed([*parts, "".join(units).strip()], head)
 
 
-def _units(paragraph: str) -> Iterator[str]:
-    """Yield sentences, or the words of a sentence that is too long by itself."""
-    if _size(paragraph) <= MAX_WORDS:
-        yield paragraph
-        return
-    for sentence in _SENTENCE.findall(paragraph):
-        if _size(sentence) <= MAX_WORDS:
-            yield sentence
+def _table_head(paragraph: str) -> str:
+    """Return the first two lines of the first table, or nothing if there is none or they are most of a part."""
+    found = _TABLE_HEAD.search(paragraph)
+    return found[0].strip() if found and _size(found[0]) <= MIN_WORDS else ""
+
+
+def _headed(parts: list[str], head: str) -> list[str]:
+    begins = next((number for number, part in enumerate(parts) if head and head in part), len(parts))
+    return [f"{head}\n{part}" if n > begins and part.startswith("|") else part for n, part in enumerate(parts)]
+
+
+def _units(paragraph: str, room: float) -> Iterator[str]:
+    """Yield rows and sentences, or the words of one that has no room in a part."""
+    for unit in _UNIT.findall(paragraph):
+        if _size(unit) <= room:
+            yield unit
         else:
-            yield from _WORD.findall(sentence)
+            yield from _WORD.findall(unit)
 
 
 def _size(text: str) -> float:
