@@ -21,6 +21,20 @@ def test_markdown_is_cut_at_its_headings() -> None:
     assert cut("notes.md", text) == [("notes", "Intro wrapped."), ("A > B", "b"), ("A > B > C", "c"), ("A > D", "d")]
 
 
+def test_underlined_headings_are_headings() -> None:
+    assert cut("a.md", "Rent\n====\n\nBerlin\n---\n900\n\nParis \n-\n1200\n\n***\nend") == [
+        ("Rent > Berlin", "900"),
+        ("Rent > Paris", "1200\n\n*** end"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["---\n---\nx", "---\nkey: x\n---", "- x\n---", "```\nx\n===\n```", "    x\n===", "one\ntwo\n==="]
+)
+def test_what_is_no_underlined_heading_is_text(text: str) -> None:
+    assert [heading for heading, _ in cut("a.md", f"# A\n\n{text}\n")] == ["A"]
+
+
 def test_a_heading_with_nothing_below_it_is_its_own_text() -> None:
     assert cut("a.md", "# A\nx\n## Call 555\n## B\ny\n# Last") == [
         ("A", "x"),

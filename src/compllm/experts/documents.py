@@ -32,7 +32,7 @@ from compllm.errors import ConfigError
 from compllm.experts.excerpts import Excerpt, excerpts, sources
 from compllm.router.base import Encoder, Vectors
 
-SCHEMA_VERSION = 4  # counts changes of what is kept of the same documents
+SCHEMA_VERSION = 5  # counts changes of what is kept of the same documents
 MAX_FILE_BYTES = 20 * 2**20
 WORD_WEIGHT = 0.3
 RELEVANCE_FLOOR = 0.25

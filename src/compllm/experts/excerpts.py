@@ -18,6 +18,7 @@ MAX_WORDS = 180
 _CHARACTERS_PER_WORD = 8  # so that text without spaces is cut as well
 _HEADING_WORDS = 30  # it is indexed and read with every piece below it; what is longer is text
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
+_UNDERLINE = re.compile(r" {0,3}([=-])\1*[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _OWN_LINE = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")  # list items, quotations and table rows
 # A row of a table, the first one with the line below it, or a sentence.
@@ -126,15 +127,34 @@ def _markdown_sections(stem: str, text: str) -> Iterator[tuple[tuple[str, ...], 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line with its heading level; 0 is a line of the body."""
-    fence = ""
-    for line in text.splitlines():
-        heading = None if fence else _HEADING.match(line)
-        title = re.sub(r"(?:^|\s)#+$", "", heading[2].strip()).strip() if heading else ""
-        if heading and title and _size(title) <= _HEADING_WORDS:
-            yield len(heading[1]), title
+    fence, underlined = "", False
+    lines = text.splitlines()
+    for above, line, below in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        if underlined:
+            underlined = False
             continue
-        fence = _fence_after(line, fence)
-        yield 0, line
+        level, title, underlined = (0, "", False) if fence else _heading(above, line, below)
+        if title and _size(title) <= _HEADING_WORDS:
+            yield level, title
+        else:
+            underlined = False
+            fence = _fence_after(line, fence)
+            yield 0, line
+
+
+def _heading(above: str, line: str, below: str) -> tuple[int, str, bool]:
+    """Return level and title of a heading, and whether the line below it is its underline; no title if it is none.
+
+    As CommonMark 0.31, 4.2 and 4.3, but an underlined one has one line, with a blank one above it.
+    """
+    if marked := _HEADING.match(line):
+        return len(marked[1]), re.sub(r"(?:^|\s)#+$", "", marked[2].strip()).strip(), False
+    underline = _UNDERLINE.match(below)
+    if not underline or above.strip() or line.startswith((" " * 4, "\t")):
+        return 0, "", False
+    if any(mark.match(line) for mark in (_OWN_LINE, _FENCE, _UNDERLINE)):
+        return 0, "", False
+    return (1 if underline[1] == "=" else 2), line.strip(), True
 
 
 def _fence_after(line: str, fence: str) -> str:
