@@ -83,6 +83,11 @@ def test_documents_of_one_name_are_shown_with_their_folders(tmp_path: Path) -> N
         assert index.search("How many days of leave?")[0].source == "policy.md"
 
 
+def test_a_document_that_is_named_twice_is_read_once(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook, handbook], tmp_path) as index:
+        assert len(index.search("Who books train tickets?", limit=4)) == len(index) == 2
+
+
 def test_a_parent_heading_is_searched_too(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text("# Berlin\n## Contact\nCall 1.\n# Paris\n## Contact\nCall 2.\n", encoding="utf-8")

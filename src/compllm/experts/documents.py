@@ -101,6 +101,7 @@ class DocumentIndex:
             raise ConfigError("there are no documents to index: name files under `documents`")
         with closing(sqlite3.connect(":memory:")) as connection:
             require_fts5(connection)
+        files = list(dict.fromkeys(files))  # the same passage twice would take the place of another
         contents = [_Document(path, source, _read(path)) for path, source in zip(files, sources(files), strict=True)]
         cached = cache_dir / f"documents-{_key(contents, encoder.name)}.sqlite"
         opened = _load(cached)
