@@ -216,6 +216,18 @@ def test_a_damaged_file_is_built_again(damage: bytes | None, handbook: Path, tmp
         assert index.search("sick leave")[0].title == "Sick leave"
 
 
+def test_a_file_with_any_damaged_page_is_built_again(handbook: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with opened([handbook], cache):
+        pass
+    [path] = cache.iterdir()
+    sound = path.read_bytes()
+    for start in range(0, len(sound), 4096):
+        path.write_bytes(sound[:start] + bytes(4096) + sound[start + 4096 :])
+        with opened([handbook], cache) as index:
+            assert index.search("sick leave")[0].title == "Sick leave"
+
+
 def test_a_build_that_fails_leaves_nothing_behind(handbook: Path, tmp_path: Path) -> None:
     class Broken(HashingEncoder):
         def encode(self, texts: Sequence[str]) -> Vectors:

@@ -224,6 +224,9 @@ def _load(cached: Path) -> tuple[sqlite3.Connection, Vectors] | None:
     except sqlite3.DatabaseError:
         return None
     try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            connection.close()
+            return None
         blobs = [blob for (blob,) in connection.execute("SELECT vector FROM passages ORDER BY id")]
         connection.execute("SELECT rowid FROM words LIMIT 1").fetchall()
         return connection, np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)
