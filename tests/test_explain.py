@@ -431,6 +431,17 @@ def test_the_text_says_who_why_what_and_when() -> None:
         assert part in text, part
 
 
+def test_passages_of_one_section_are_told_apart_by_their_beginnings() -> None:
+    passages = tuple(
+        Passage("a.md", title, text * 40, 0.9) for title, text in [("A", "one "), ("A", "two "), ("B", "x")]
+    )
+    story = one_step()
+    story[5] = Stamped(1.1, NodeCompleted(R, 1, SubAnswer("Yes.", "history", "m", passages), 1))
+    read = [line.split(maxsplit=1)[1] for line in render_text(explain(story)).split("\n") if " read  " in line]
+    assert [line[:15] for line in read] == ['A (a.md): "one ', 'A (a.md): "two ', "B (a.md)"]
+    assert all(len(line) <= 62 for line in read)
+
+
 def test_an_answer_that_was_cut_off_is_told_as_such() -> None:
     answer = SubAnswer("The dose is 5", "law", "m", is_cut=True)
     story = explain(at(START, (0.1, added(1, "law")), (0.1, sent(1, "law")), (1.0, NodeCompleted(R, 1, answer))))
