@@ -287,6 +287,14 @@ def test_a_cancelled_run_ends_all_its_nodes() -> None:
     assert story.phases.planning_s == 1.0
 
 
+def test_a_run_that_was_cut_short_and_answered_says_why_it_has_gaps() -> None:
+    cut_short = [*cancelled(), *at((1.1, RunCompleted(R, "A part.", gaps=(1,))))]
+    assert (explain(cut_short).status, explain(cut_short).reason) == ("gaps", "Ctrl-C")
+    assert "r1: answered with gaps in 1.10 s (Ctrl-C), 3 steps" in render_text(explain(cut_short))
+    whole = [*cancelled(), *at((1.1, RunCompleted(R, "All.")))]
+    assert (explain(whole).status, explain(whole).reason) == ("answered", None)
+
+
 def test_one_step_needs_no_aggregation() -> None:
     story = explain(one_step())
     assert story.notes == ("one step, because the plan was not usable",)
