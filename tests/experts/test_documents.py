@@ -158,6 +158,10 @@ def test_any_question_makes_a_valid_expression(question: str) -> None:
         connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (match_expression(question),)).fetchall()
 
 
+def test_an_accent_that_stands_by_itself_is_part_of_its_word() -> None:
+    assert match_expression("In Mu\u0308nchen?") == match_expression("In M\u00fcnchen?") == '"m\u00fcnchen"'
+
+
 def test_stop_words_and_repetitions_are_not_searched() -> None:
     assert match_expression("What is the BANK of the bank?") == '"bank"'
     assert match_expression("what is it") == '""'

@@ -17,6 +17,7 @@ import hashlib
 import re
 import sqlite3
 import tempfile
+import unicodedata
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -170,7 +171,8 @@ def match_expression(question: str) -> str:
 
     A question without one matches nothing: `""` is FTS5's empty phrase.
     """
-    terms = dict.fromkeys(_TERM.findall(question.lower()))
+    composed = unicodedata.normalize("NFC", question.lower())  # an accent of its own would end the word
+    terms = dict.fromkeys(_TERM.findall(composed))
     return " OR ".join(f'"{term}"' for term in terms if term not in _STOP_WORDS) or '""'
 
 
