@@ -1,6 +1,8 @@
 import hashlib
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -207,6 +209,20 @@ def test_other_contents_or_another_encoder_make_another_file(handbook: Path, tmp
     with opened([handbook], cache) as index:
         assert "seven" in index.search("sick leave")[0].text
     assert len(list(cache.iterdir())) == 3
+
+
+def test_an_index_that_nobody_opens_any_more_is_removed(handbook: Path, tmp_path: Path) -> None:
+    def indexed(name: str) -> int:
+        encoder = HashingEncoder(name)
+        with opened([handbook], cache, encoder):
+            return encoder.encoded
+
+    cache = tmp_path / "cache"
+    assert [indexed(name) for name in ("kept", "unused")] == [2, 2]
+    for path in cache.iterdir():
+        os.utime(path, (0, time.time() - documents.KEPT_S - 60))
+    assert [indexed(name) for name in ("kept", "new", "kept")] == [0, 2, 0]
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database", None])

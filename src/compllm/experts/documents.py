@@ -14,13 +14,15 @@ with all-MiniLM-L6-v2, the share of questions whose passage comes first / is amo
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 import tempfile
+import time
 import unicodedata
 import weakref
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -35,6 +37,7 @@ from compllm.router.base import Encoder, Vectors
 
 SCHEMA_VERSION = 5  # counts changes of what is kept of the same documents
 MAX_FILE_BYTES = 20 * 2**20
+KEPT_S = 30 * 24 * 3600  # an index that nobody opens for so long is removed when another is built
 WORD_WEIGHT = 0.3
 RELEVANCE_FLOOR = 0.25
 
@@ -229,6 +232,8 @@ def _load(cached: Path) -> tuple[sqlite3.Connection, Vectors] | None:
         if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             connection.close()
             return None
+        with suppress(OSError):  # a cache that cannot be written can be read
+            os.utime(cached)
         blobs = [blob for (blob,) in connection.execute("SELECT vector FROM passages ORDER BY id")]
         connection.execute("SELECT rowid FROM words LIMIT 1").fetchall()
         return connection, np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)
@@ -246,8 +251,17 @@ def _build(cached: Path, found: Sequence[Excerpt], encoder: Encoder) -> None:
             with closing(sqlite3.connect(part)) as connection:
                 _fill(connection, found, encoder)
             part.replace(cached)
+        _remove_unused(cached.parent)
     except (OSError, sqlite3.DatabaseError) as error:
         raise ConfigError(f"the document index cannot be written to {cached.parent}: {error}") from error
+
+
+def _remove_unused(cache_dir: Path) -> None:
+    """Remove the indexes of contents that are no more: every change of a document makes another file."""
+    for path in cache_dir.glob("documents-*.sqlite"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > KEPT_S:
+                path.unlink()
 
 
 def _fill(connection: sqlite3.Connection, found: Sequence[Excerpt], encoder: Encoder) -> None:
