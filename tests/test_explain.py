@@ -287,6 +287,14 @@ def test_a_cancelled_run_ends_all_its_nodes() -> None:
     assert story.phases.planning_s == 1.0
 
 
+def test_a_run_that_was_cut_short_and_answered_says_why_it_has_gaps() -> None:
+    cut_short = [*cancelled(), *at((1.1, RunCompleted(R, "A part.", gaps=(1,))))]
+    assert (explain(cut_short).status, explain(cut_short).reason) == ("gaps", "Ctrl-C")
+    assert "r1: answered with gaps in 1.10 s (Ctrl-C), 3 steps" in render_text(explain(cut_short))
+    whole = [*cancelled(), *at((1.1, RunCompleted(R, "All.")))]
+    assert (explain(whole).status, explain(whole).reason) == ("answered", None)
+
+
 def test_one_step_needs_no_aggregation() -> None:
     story = explain(one_step())
     assert story.notes == ("one step, because the plan was not usable",)
@@ -429,6 +437,17 @@ def test_the_text_says_who_why_what_and_when() -> None:
         "  The answer.",
     ):
         assert part in text, part
+
+
+def test_passages_of_one_section_are_told_apart_by_their_beginnings() -> None:
+    passages = tuple(
+        Passage("a.md", title, text * 40, 0.9) for title, text in [("A", "one "), ("A", "two "), ("B", "x")]
+    )
+    story = one_step()
+    story[5] = Stamped(1.1, NodeCompleted(R, 1, SubAnswer("Yes.", "history", "m", passages), 1))
+    read = [line.split(maxsplit=1)[1] for line in render_text(explain(story)).split("\n") if " read  " in line]
+    assert [line[:15] for line in read] == ['A (a.md): "one ', 'A (a.md): "two ', "B (a.md)"]
+    assert all(len(line) <= 62 for line in read)
 
 
 def test_an_answer_that_was_cut_off_is_told_as_such() -> None:

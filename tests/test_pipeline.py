@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+import psutil
 import pytest
 
 from compllm.assembly import make_backend
 from compllm.config import TeamFile, load_team
 from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
+from compllm.core.routing import Gate
 from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
 from compllm.pipeline import Team
 from compllm.planner.language import parse_plan
+from compllm.router.base import Encoder, Vectors
+from compllm.router.calibration import Calibration
 from compllm.settings import Settings
 from compllm.simulation.record import record_workload
 from tests.clinic import CLINIC
@@ -27,13 +34,13 @@ from tests.wiring import GatedFake, questions
 pytestmark = pytest.mark.anyio
 
 
-def team_of(folder: Path, text: str = CLINIC, **fakes: FakeExpert) -> Team:
+def team_of(folder: Path, text: str = CLINIC, encoder: Encoder | None = None, **fakes: FakeExpert) -> Team:
     """Open a team whose models are fakes and whose encoder counts words."""
     path = folder / "compllm.yaml"
     path.write_text(text)
     file = load_team(path)
     backends = {name: fakes.get(name) or FakeExpert() for name in file.config.models}
-    return Team(file, Settings(folder / "cache", folder / "data"), backends=backends, encoder=WordEncoder())
+    return Team(file, Settings(folder / "cache", folder / "data"), backends=backends, encoder=encoder or WordEncoder())
 
 
 async def test_a_question_is_split_answered_by_specialists_and_recorded(tmp_path: Path) -> None:
@@ -288,6 +295,59 @@ async def test_what_cannot_change_in_an_open_team_is_refused_and_nothing_has_cha
         with pytest.raises(ConfigError, match=what):
             team.reload(load_team(path))
         assert team.file is before
+
+
+READING = CLINIC.replace("  heart: {", "  heart: {documents: [heart.md], ")
+
+
+class CountingEncoder(WordEncoder):
+    """Counts what is indexed, and lets others run meanwhile."""
+
+    indexed = 0
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.indexed += len(texts) > 16
+        time.sleep(0)
+        return super().encode(texts)
+
+
+async def test_those_who_ask_at_the_same_time_share_one_index(tmp_path: Path) -> None:
+    encoder = CountingEncoder()
+    (tmp_path / "heart.md").write_text("\n".join(f"## Part {part}\nA pulse." for part in range(17)))
+    async with team_of(tmp_path, READING, encoder) as team:
+        retrieve = team.experts["heart"].retrieve
+        assert retrieve is not None
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(retrieve, ["What is a pulse?"] * 8, [1] * 8))
+    assert {len(passages) for passages in found} == {1}
+    assert encoder.indexed == 1
+
+
+async def test_a_document_that_cannot_be_read_costs_its_own_expert_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "heart.md").write_text("")
+    gate = Gate(intercept=9.0, best=0.0, margin=0.0, mean=0.0, description=0.0, background=0.0)
+    Calibration("words", 0.05, gate).save(tmp_path / "words.json")
+    text = READING.replace("mode: tag", "mode: auto, calibration: words.json")
+    async with team_of(tmp_path, text, two=FakeExpert(str.upper)) as team:
+        answer = await team.ask("What is insulin of glands?")
+        with pytest.raises(RunError, match=r"^no answer: the document .*heart\.md is empty"):
+            await team.ask_expert("heart", "What is a pulse?")
+    assert answer.text == "WHAT IS INSULIN OF GLANDS?"
+    assert "the expert heart cannot be chosen by its documents: the document" in caplog.text
+
+
+async def test_a_reloaded_team_keeps_no_index_that_nobody_uses(tmp_path: Path) -> None:
+    (tmp_path / "heart.md").write_text("A pulse.")
+    async with team_of(tmp_path, READING) as team:
+        for _ in range(3):
+            team.reload(load_team(tmp_path / "compllm.yaml"))
+            retrieve = team.experts["heart"].retrieve
+            assert retrieve is not None
+            retrieve("What is a pulse?", 1)
+        opened = [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path / "cache"))]
+    assert len(opened) == 1
 
 
 async def test_a_reload_changes_how_many_runs_may_be_open(tmp_path: Path) -> None:

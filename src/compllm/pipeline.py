@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -60,6 +62,8 @@ from compllm.settings import Settings, load_settings
 
 _ROUTING_THREADS = 16
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -97,7 +101,6 @@ class Team:
         missing = [name for name in file.config.models if name not in (backends or {})]
         self._backends = {**(backends or {}), **{name: make_backend(file, name, self.settings) for name in missing}}
         self._known_models = dict(file.config.models)
-        self._documents = ExitStack()
         self._experts = self._make_experts(file)
         self.router = make_router(file, self._encoder, partial(_best_passages, self._experts))
         self._executor = Executor(self._make_scheduler(), self._backends, observers)
@@ -118,7 +121,6 @@ class Team:
     async def __aenter__(self) -> Self:
         self._journal = Journal(self.settings.journal_path, secrets=secrets_of(self.file))
         self._exit.callback(self._journal.close)
-        self._exit.callback(self._documents.close)
         self._learned = Learned(self._journal, self.file.config.name, self._executor.scheduler)
         self._learned.recall(_identities(self._backends))
         self._exit.callback(lambda: self._learned.remember(_identities(self._backends)))
@@ -357,14 +359,15 @@ class Team:
 
     def _retrieval(self, files: Sequence[Path]) -> Callable[[str, int], tuple[Passage, ...]]:
         """Return a search over documents; they are indexed when they are first asked for."""
+        opened = cache(partial(DocumentIndex.open, files, self._encoder, self.settings.cache_dir))
+        lock = Lock()
 
-        @cache
-        def opened() -> DocumentIndex:
-            index = DocumentIndex.open(files, self._encoder, self.settings.cache_dir)
-            self._documents.callback(index.close)
-            return index
+        def retrieve(question: str, limit: int) -> tuple[Passage, ...]:
+            with lock:  # of those who ask at the same time, each would build it
+                index = opened()
+            return index.search(question, limit)
 
-        return lambda question, limit: opened().search(question, limit)
+        return retrieve
 
     def make_planner(self, run_id: str = "", usage: Usage | None = None) -> Planner:
         """Return a planner as the team wants its plans written; its model loads when it is asked, for a run if any."""
@@ -390,7 +393,15 @@ class Team:
 def _best_passages(experts: Mapping[str, Expert], question: str) -> dict[str, float]:
     """Return the score of each reading expert's best passage for a question, 0 if it has none; blocking."""
     readers = [(name, expert.retrieve) for name, expert in experts.items() if expert.retrieve is not None]
-    return {name: max((each.score for each in retrieve(question, 1)), default=0.0) for name, retrieve in readers}
+    return {name: _best_score(name, partial(retrieve, question, 1)) for name, retrieve in readers}
+
+
+def _best_score(name: str, retrieve: Callable[[], tuple[Passage, ...]]) -> float:
+    try:
+        return max((passage.score for passage in retrieve()), default=0.0)
+    except ConfigError as error:  # costs this expert its questions, not the others theirs
+        _log.warning("the expert %s cannot be chosen by its documents: %s", name, error)
+        return 0.0
 
 
 def _routing(router: Router) -> Route:

@@ -195,6 +195,26 @@ def test_a_team_that_wants_a_calibration_opens_to_be_calibrated(invoke: Invoke, 
         assert "rows.jsonl:1" in invoke("route", "--calibrate", "rows.jsonl").stderr
 
 
+@pytest.mark.parametrize("question", ["", " \n", "x" * 16_001])
+def test_what_cannot_be_asked_has_no_route(invoke: Invoke, serve: Serve, question: str) -> None:
+    with serve(bad.good("never")):
+        result = invoke("route", question)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the question" in result.stderr
+
+
+def test_a_calibration_that_routes_nothing_has_no_precision(invoke: Invoke, serve: Serve) -> None:
+    Path("rows.jsonl").write_text('{"question": "Q?", "expert": "a"}\n')
+    with serve(bad.good("never")):
+        team = Path("compllm.yaml").read_text()
+        Path("compllm.yaml").write_text(
+            team.replace("experts:\n", "experts:\n  b: {model: m, description: Another.}\n")
+        )
+        result = invoke("route", "--calibrate", "rows.jsonl")
+    assert "coverage             0.000\nprecision if routed  -\n" in result.stdout
+    assert "warning: nothing passes: " in result.stderr
+
+
 def test_a_route_is_of_a_question_or_a_calibration(invoke: Invoke) -> None:
     for arguments in ([], ["Q?", "--calibrate", "rows.jsonl"]):
         result = invoke("route", *arguments)

@@ -97,6 +97,7 @@ def test_gate_refuses_a_clear_winner_among_foreign_experts() -> None:
     assert ranking.scores[0][1] > 0.99
     assert ranking.eligible == ()
     assert "gate" in ranking.finding
+    assert "gate 0.49 of 0.50" in by_question({"a": 0.1999, "b": -0.2}, gate=ABSOLUTE).finding
 
 
 @pytest.mark.parametrize("tag", [None, by_tag({"a": 0.5, "b": 0.2})])

@@ -1,6 +1,8 @@
 import hashlib
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -83,6 +85,11 @@ def test_documents_of_one_name_are_shown_with_their_folders(tmp_path: Path) -> N
         assert index.search("How many days of leave?")[0].source == "policy.md"
 
 
+def test_a_document_that_is_named_twice_is_read_once(handbook: Path, tmp_path: Path) -> None:
+    with opened([handbook, handbook], tmp_path) as index:
+        assert len(index.search("Who books train tickets?", limit=4)) == len(index) == 2
+
+
 def test_a_parent_heading_is_searched_too(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text("# Berlin\n## Contact\nCall 1.\n# Paris\n## Contact\nCall 2.\n", encoding="utf-8")
@@ -153,6 +160,10 @@ def test_any_question_makes_a_valid_expression(question: str) -> None:
         connection.execute("SELECT rowid FROM words WHERE words MATCH ?", (match_expression(question),)).fetchall()
 
 
+def test_an_accent_that_stands_by_itself_is_part_of_its_word() -> None:
+    assert match_expression("In Mu\u0308nchen?") == match_expression("In M\u00fcnchen?") == '"m\u00fcnchen"'
+
+
 def test_stop_words_and_repetitions_are_not_searched() -> None:
     assert match_expression("What is the BANK of the bank?") == '"bank"'
     assert match_expression("what is it") == '""'
@@ -200,6 +211,20 @@ def test_other_contents_or_another_encoder_make_another_file(handbook: Path, tmp
     assert len(list(cache.iterdir())) == 3
 
 
+def test_an_index_that_nobody_opens_any_more_is_removed(handbook: Path, tmp_path: Path) -> None:
+    def indexed(name: str) -> int:
+        encoder = HashingEncoder(name)
+        with opened([handbook], cache, encoder):
+            return encoder.encoded
+
+    cache = tmp_path / "cache"
+    assert [indexed(name) for name in ("kept", "unused")] == [2, 2]
+    for path in cache.iterdir():
+        os.utime(path, (0, time.time() - documents.KEPT_S - 60))
+    assert [indexed(name) for name in ("kept", "new", "kept")] == [0, 2, 0]
+    assert len(list(cache.iterdir())) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"not a database", None])
 def test_a_damaged_file_is_built_again(damage: bytes | None, handbook: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
@@ -209,6 +234,18 @@ def test_a_damaged_file_is_built_again(damage: bytes | None, handbook: Path, tmp
     path.write_bytes(path.read_bytes()[:8192] if damage is None else damage)
     with opened([handbook], cache) as index:
         assert index.search("sick leave")[0].title == "Sick leave"
+
+
+def test_a_file_with_any_damaged_page_is_built_again(handbook: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    with opened([handbook], cache):
+        pass
+    [path] = cache.iterdir()
+    sound = path.read_bytes()
+    for start in range(0, len(sound), 4096):
+        path.write_bytes(sound[:start] + bytes(4096) + sound[start + 4096 :])
+        with opened([handbook], cache) as index:
+            assert index.search("sick leave")[0].title == "Sick leave"
 
 
 def test_a_build_that_fails_leaves_nothing_behind(handbook: Path, tmp_path: Path) -> None:

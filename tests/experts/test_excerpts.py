@@ -21,6 +21,20 @@ def test_markdown_is_cut_at_its_headings() -> None:
     assert cut("notes.md", text) == [("notes", "Intro wrapped."), ("A > B", "b"), ("A > B > C", "c"), ("A > D", "d")]
 
 
+def test_underlined_headings_are_headings() -> None:
+    assert cut("a.md", "Rent\n====\n\nBerlin\n---\n900\n\nParis \n-\n1200\n\n***\nend") == [
+        ("Rent > Berlin", "900"),
+        ("Rent > Paris", "1200\n\n*** end"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["---\n---\nx", "---\nkey: x\n---", "- x\n---", "```\nx\n===\n```", "    x\n===", "one\ntwo\n==="]
+)
+def test_what_is_no_underlined_heading_is_text(text: str) -> None:
+    assert [heading for heading, _ in cut("a.md", f"# A\n\n{text}\n")] == ["A"]
+
+
 def test_a_heading_with_nothing_below_it_is_its_own_text() -> None:
     assert cut("a.md", "# A\nx\n## Call 555\n## B\ny\n# Last") == [
         ("A", "x"),
@@ -63,6 +77,14 @@ def test_plain_text_has_no_headings() -> None:
     assert cut("notes.txt", "# not a heading\n") == [("notes", "# not a heading")]
 
 
+def test_what_is_too_long_for_a_heading_is_text() -> None:
+    words = "word " * 400
+    markdown, rows = cut("a.md", f"# A\n# {words}\nx"), cut("a.jsonl", json.dumps({"title": words, "text": "x"}))
+    assert {heading for heading, _ in markdown} == {"A"}
+    assert {heading for heading, _ in rows} == {"a"}
+    assert [sum(text.count("word") for _, text in found) for found in (markdown, rows)] == [400, 400]
+
+
 def test_json_lines_bring_their_own_titles() -> None:
     rows = [{"title": "T", "text": "One.\u2028Two."}, {"text": "Three \ud800", "id": 7}]
     assert cut("rows.jsonl", "\n".join(map(json.dumps, rows))) == [("T", "One. Two."), ("rows", "Three ?")]
@@ -75,6 +97,17 @@ def test_short_paragraphs_are_joined_and_long_ones_are_cut_at_sentences() -> Non
     assert pieces[0] == f"{short.strip()}\n\n{short.strip()}"
     assert [len(piece.split()) for piece in pieces] == [54, 153, 153, 144]
     assert all(piece.endswith(".") for piece in pieces)
+
+
+def test_each_part_of_a_long_table_names_its_columns() -> None:
+    head = "| year | who |\n|:-----|----:|"
+    rows = [f"| {year} | Dr. Who of St. Ives. |" for year in range(1900, 2000)]
+    first, *others = [text for _, text in cut("a.md", f"# A\nSince 1900.\n{head}\n" + "\n".join(rows) + "\n\nThe end.")]
+    assert first.startswith(f"Since 1900.\n{head}\n| 1900 |")
+    assert all(part.startswith(f"{head}\n| ") for part in others)
+    assert others[-1].endswith("The end.")
+    assert [line for part in [first, *others] for line in part.split("\n") if line in rows] == rows
+    assert all(len(part.split()) <= MAX_WORDS for part in [first, *others])
 
 
 @given(st.lists(st.text(alphabet="ab.!\n #-|`~", max_size=600), max_size=8), st.sampled_from(["a.md", "a.txt"]))

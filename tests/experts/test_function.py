@@ -114,12 +114,14 @@ print("ended")
         ("leaving_module:f", "cannot be imported .SystemExit: 3"),
         ("compllm.experts.calculator:f", "has no function f"),
         ("compllm.experts.calculator:MAX_CHARACTERS", "has no function MAX_CHARACTERS"),
+        ("waiting_module:f", "waiting_module:f is a coroutine function"),
     ],
 )
 def test_a_function_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, reason: str
 ) -> None:
     (tmp_path / "broken_module.py").write_text("def f(question): return question\nnonsense\n")
+    (tmp_path / "waiting_module.py").write_text("async def f(question): return question\n")
     (tmp_path / "leaving_module.py").write_text("import sys\ndef f(question): return question\nsys.exit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=rf"^models\.sums: .*{reason}"):

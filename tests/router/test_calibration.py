@@ -113,6 +113,17 @@ def test_nothing_and_everything_that_passes_is_a_warning() -> None:
     )
 
 
+def test_what_the_choice_of_questions_hides_is_a_warning() -> None:
+    general = ExpertProfile("general", "m", "")
+    rows = [LabelledQuestion(CATS.examples[0], "cats"), LabelledQuestion("Hello.", "general")]
+    warnings = calibrate(WordEncoder(), [CATS, CARS, general], rows * 5).warnings
+    assert "no labelled questions for cars: the figures say nothing of them" in warnings
+    assert any(warning.startswith("questions of general count as ones for no expert") for warning in warnings)
+    assert any(warning.startswith("5 labelled questions are examples of experts") for warning in warnings)
+    complete = calibrate(WordEncoder(), [CATS, CARS], OWN * 5 + FOREIGN * 5).warnings
+    assert complete == ()
+
+
 def test_rows_for_nobody_alone_cannot_be_fitted() -> None:
     with pytest.raises(ConfigError, match="every row says no expert"):
         calibrate(WordEncoder(), [CATS, CARS], FOREIGN)

@@ -75,7 +75,7 @@ def test_vectors_are_normalised_in_order_and_batched() -> None:
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(found[:, 0] / found[:, 1], [number % 7 + 1 for number in range(100)], rtol=1e-5)
-    assert seen == [(64, "Bearer key", "m"), (36, "Bearer key", "m")]
+    assert seen == [(count, "Bearer key", "m") for count in (32, 32, 32, 4)]
 
 
 def test_the_index_decides_the_order() -> None:
@@ -146,6 +146,12 @@ def test_a_server_that_repeats_the_key_does_not_have_it_shown() -> None:
     assert "[redacted]" in str(caught.value)
 
 
+def test_without_a_key_nothing_of_an_error_is_hidden() -> None:
+    said = '{"error": {"message": "none of the models is m"}}'
+    with served(lambda *_: (404, "application/json", said)) as url, pytest.raises(RoutingError, match="none of the"):
+        EndpointEncoder(url, "m", retries=0).encode(["a"])
+
+
 def test_repeated_indices_are_refused() -> None:
     status, kind, text = vectors([[1.0, 0.0], [0.0, 1.0]])
     twice = text.replace('"index": 1', '"index": 0')
@@ -156,7 +162,7 @@ def test_repeated_indices_are_refused() -> None:
 def test_lengths_that_change_between_batches_are_refused() -> None:
     def reply(body: dict[str, object], _: object) -> Reply:
         count = len(body["input"])  # type: ignore[arg-type]
-        return vectors([[1.0] * (2 if count == 64 else 3)] * count)
+        return vectors([[1.0] * (2 if count == 32 else 3)] * count)
 
     with served(reply) as url, pytest.raises(RoutingError, match="different lengths"):
         encode(url, ["a"] * 65)

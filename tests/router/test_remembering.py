@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
+from compllm.errors import RoutingError
 from compllm.router.base import Encoder, Vectors
 from compllm.router.remembering import RememberingEncoder
 from tests.router.encoders import WordEncoder
@@ -49,3 +51,15 @@ def test_only_the_latest_are_kept() -> None:
         encoder.encode([f"heart {number}"])
     encoder.encode(["heart 512", "heart 0"])
     assert inner.texts[513:] == ["heart 0"]
+
+
+@pytest.mark.parametrize("asked", [["heart", "pulse"], ["pulse"], [f"heart {number}" for number in range(17)]])
+def test_an_encoder_that_changes_is_refused(asked: list[str]) -> None:
+    class Swapped(Counting):
+        def encode(self, texts: Sequence[str]) -> Vectors:
+            return super().encode(texts) if texts == ["heart"] else np.ones((len(texts), 3), dtype=np.float32)
+
+    encoder = RememberingEncoder(Swapped())
+    encoder.encode(["heart"])
+    with pytest.raises(RoutingError, match="now makes vectors of 3 numbers, not of 128 as before: restart"):
+        encoder.encode(asked)

@@ -41,7 +41,8 @@ def route(
         if calibration is not None:
             _show_report(_calibrate(team, calibration, out), out, as_json=as_json)
         elif question is not None:
-            _show_assignment(Team.load(team).router.route(question, tag), as_json=as_json)
+            opened = Team.load(team)
+            _show_assignment(opened.router.route(opened.check(question), tag), as_json=as_json)
 
 
 def _calibrate(team: Path | None, labelled: Path, out: Path) -> CalibrationReport:
@@ -74,10 +75,11 @@ def _show_report(report: CalibrationReport, out: Path, *, as_json: bool) -> None
         typer.echo(json.dumps(asdict(report), ensure_ascii=False))
         return
     wrong = "-" if report.wrong_routes is None else f"{report.wrong_routes:.3f}"
+    precision = f"{report.precision:.3f}" if report.coverage else "-"
     typer.echo(f"questions            {report.questions} (and {report.no_expert_questions} for no expert)")
     typer.echo(f"accuracy (argmax)    {report.accuracy:.3f}")
     typer.echo(f"coverage             {report.coverage:.3f}")
-    typer.echo(f"precision if routed  {report.precision:.3f}")
+    typer.echo(f"precision if routed  {precision}")
     typer.echo(f"calibration error    {report.ece:.3f}")
     typer.echo(f"wrong routes         {wrong}")
     for warning in report.warnings:

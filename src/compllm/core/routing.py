@@ -216,9 +216,8 @@ def rank_by_question(
     if not eligible:
         return Ranking("question", ordered, (), f"the question is not clearly one expert's: best is {figures}")
     if confidence < gate.threshold:
-        finding = (
-            f"the question looks foreign to every expert: gate {confidence:.2f} of {gate.threshold:.2f}; {figures}"
-        )
+        missed = f"gate {_cut(confidence):.2f} of {gate.threshold:.2f}"
+        finding = f"the question looks foreign to every expert: {missed}; {figures}"
         return Ranking("question", ordered, (), finding, foreign=True)
     finding = f"the question fits {figures}, gate {confidence:.2f} of {gate.threshold:.2f}"
     return Ranking("question", ordered, eligible, finding)
@@ -310,10 +309,14 @@ def _figures(kind: str, ordered: Sequence[tuple[str, float]], threshold: float) 
     """Return the best score, the threshold and the runner-up in words."""
     (name, value), *others = ordered
     below = "" if value >= threshold else "below "
-    if below:  # cut, not rounded: 0.699 must not read as 0.70
-        value = math.floor(round(100 * value, _DECIMALS)) / 100
+    value = _cut(value) if below else value
     runner_up = f", next {others[0][0]} {others[0][1]:.2f}" if others else ""
     return f"{name} ({kind} {value:.2f}, {below}threshold {threshold:.2f}{runner_up})"
+
+
+def _cut(value: float) -> float:
+    """Return what is shown of a value that missed its threshold: 0.699 must not read as 0.70."""
+    return math.floor(round(100 * value, _DECIMALS)) / 100
 
 
 def _settle_tie(ranking: Ranking, other: Ranking, tie_margin: float) -> Ranking:

@@ -14,11 +14,15 @@ with all-MiniLM-L6-v2, the share of questions whose passage comes first / is amo
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sqlite3
 import tempfile
+import time
+import unicodedata
+import weakref
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -31,8 +35,9 @@ from compllm.errors import ConfigError
 from compllm.experts.excerpts import Excerpt, excerpts, sources
 from compllm.router.base import Encoder, Vectors
 
-SCHEMA_VERSION = 2  # counts changes of what is kept of the same documents
+SCHEMA_VERSION = 5  # counts changes of what is kept of the same documents
 MAX_FILE_BYTES = 20 * 2**20
+KEPT_S = 30 * 24 * 3600  # an index that nobody opens for so long is removed when another is built
 WORD_WEIGHT = 0.3
 RELEVANCE_FLOOR = 0.25
 
@@ -68,7 +73,10 @@ class _Document:
 
 
 class DocumentIndex:
-    """The indexed passages of one set of documents; safe to search from several threads."""
+    """The indexed passages of one set of documents; safe to search from several threads.
+
+    Its file is closed by `close`, or when nobody has the index any more.
+    """
 
     def __init__(self, connection: sqlite3.Connection, vectors: Vectors, encoder: Encoder, floor: float) -> None:
         self._connection = connection
@@ -76,6 +84,7 @@ class DocumentIndex:
         self._vectors = vectors
         self._encoder = encoder
         self._floor = floor
+        weakref.finalize(self, connection.close)  # runs that outlive a reload keep theirs, and none knows who is last
 
     @classmethod
     def open(
@@ -96,6 +105,7 @@ class DocumentIndex:
             raise ConfigError("there are no documents to index: name files under `documents`")
         with closing(sqlite3.connect(":memory:")) as connection:
             require_fts5(connection)
+        files = list(dict.fromkeys(files))  # the same passage twice would take the place of another
         contents = [_Document(path, source, _read(path)) for path, source in zip(files, sources(files), strict=True)]
         cached = cache_dir / f"documents-{_key(contents, encoder.name)}.sqlite"
         opened = _load(cached)
@@ -164,7 +174,8 @@ def match_expression(question: str) -> str:
 
     A question without one matches nothing: `""` is FTS5's empty phrase.
     """
-    terms = dict.fromkeys(_TERM.findall(question.lower()))
+    composed = unicodedata.normalize("NFC", question.lower())  # an accent of its own would end the word
+    terms = dict.fromkeys(_TERM.findall(composed))
     return " OR ".join(f'"{term}"' for term in terms if term not in _STOP_WORDS) or '""'
 
 
@@ -218,6 +229,11 @@ def _load(cached: Path) -> tuple[sqlite3.Connection, Vectors] | None:
     except sqlite3.DatabaseError:
         return None
     try:
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            connection.close()
+            return None
+        with suppress(OSError):  # a cache that cannot be written can be read
+            os.utime(cached)
         blobs = [blob for (blob,) in connection.execute("SELECT vector FROM passages ORDER BY id")]
         connection.execute("SELECT rowid FROM words LIMIT 1").fetchall()
         return connection, np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)
@@ -235,8 +251,17 @@ def _build(cached: Path, found: Sequence[Excerpt], encoder: Encoder) -> None:
             with closing(sqlite3.connect(part)) as connection:
                 _fill(connection, found, encoder)
             part.replace(cached)
+        _remove_unused(cached.parent)
     except (OSError, sqlite3.DatabaseError) as error:
         raise ConfigError(f"the document index cannot be written to {cached.parent}: {error}") from error
+
+
+def _remove_unused(cache_dir: Path) -> None:
+    """Remove the indexes of contents that are no more: every change of a document makes another file."""
+    for path in cache_dir.glob("documents-*.sqlite"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > KEPT_S:
+                path.unlink()
 
 
 def _fill(connection: sqlite3.Connection, found: Sequence[Excerpt], encoder: Encoder) -> None:

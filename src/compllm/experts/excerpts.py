@@ -16,10 +16,16 @@ MIN_WORDS = 60
 MAX_WORDS = 180
 
 _CHARACTERS_PER_WORD = 8  # so that text without spaces is cut as well
+_HEADING_WORDS = 30  # it is indexed and read with every piece below it; what is longer is text
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*)")
+_UNDERLINE = re.compile(r" {0,3}([=-])\1*[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _OWN_LINE = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")  # list items, quotations and table rows
-_SENTENCE = re.compile(r".+?(?:[.!?][\"')\]]*\s+|\n+|\Z)", re.DOTALL)
+# A row of a table, the first one with the line below it, or a sentence.
+_UNIT = re.compile(
+    r"[ \t]*\|[^\n]*(?:\n[ \t]*\|[ \t:|-]+$)?(?:\n+|\Z)|.+?(?:[.!?][\"')\]]*\s+|\n+|\Z)", re.DOTALL | re.MULTILINE
+)
+_TABLE_HEAD = re.compile(r"^[ \t]*\|[^\n]*\n[ \t]*(?=\|[ \t:|]*-)\|[ \t:|-]+$", re.MULTILINE)
 _WORD = re.compile(rf"\S{{1,{MAX_WORDS * _CHARACTERS_PER_WORD}}}\s*")
 
 
@@ -89,7 +95,10 @@ def _rows(path: Path, text: str) -> Iterator[tuple[tuple[str, ...], str]]:
         title = row.get("title", path.stem) if isinstance(row, dict) else None
         if not isinstance(title, str) or not isinstance(row.get("text"), str):
             raise ConfigError(f'{path}, line {number}: expected an object {{"title": "...", "text": "..."}}')
-        yield (_storable(title),), _storable(row["text"])
+        if _size(title) <= _HEADING_WORDS:
+            yield (_storable(title),), _storable(row["text"])
+        else:
+            yield (_storable(path.stem),), _storable(f"{title}\n\n{row['text']}")
 
 
 def _storable(text: str) -> str:
@@ -118,14 +127,34 @@ def _markdown_sections(stem: str, text: str) -> Iterator[tuple[tuple[str, ...], 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield each line with its heading level; 0 is a line of the body."""
-    fence = ""
-    for line in text.splitlines():
-        heading = None if fence else _HEADING.match(line)
-        if heading and (title := re.sub(r"(?:^|\s)#+$", "", heading[2].strip()).strip()):
-            yield len(heading[1]), title
+    fence, underlined = "", False
+    lines = text.splitlines()
+    for above, line, below in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        if underlined:
+            underlined = False
             continue
-        fence = _fence_after(line, fence)
-        yield 0, line
+        level, title, underlined = (0, "", False) if fence else _heading(above, line, below)
+        if title and _size(title) <= _HEADING_WORDS:
+            yield level, title
+        else:
+            underlined = False
+            fence = _fence_after(line, fence)
+            yield 0, line
+
+
+def _heading(above: str, line: str, below: str) -> tuple[int, str, bool]:
+    """Return level and title of a heading, and whether the line below it is its underline; no title if it is none.
+
+    As CommonMark 0.31, 4.2 and 4.3, but an underlined one has one line, with a blank one above it.
+    """
+    if marked := _HEADING.match(line):
+        return len(marked[1]), re.sub(r"(?:^|\s)#+$", "", marked[2].strip()).strip(), False
+    underline = _UNDERLINE.match(below)
+    if not underline or above.strip() or line.startswith((" " * 4, "\t")):
+        return 0, "", False
+    if any(mark.match(line) for mark in (_OWN_LINE, _FENCE, _UNDERLINE)):
+        return 0, "", False
+    return (1 if underline[1] == "=" else 2), line.strip(), True
 
 
 def _fence_after(line: str, fence: str) -> str:
@@ -169,31 +198,46 @@ def _paragraphs(body: str) -> Iterator[str]:
 
 
 def _split(paragraph: str) -> list[str]:
-    """Cut a paragraph of more than `MAX_WORDS` into parts of similar size, between sentences where that is possible."""
+    """Cut a paragraph of more than `MAX_WORDS` into parts of similar size, between sentences where that is possible.
+
+    A table is cut between its rows, and what names its columns stands above each part.
+    """
     size = _size(paragraph)
-    target = size / math.ceil(size / MAX_WORDS)
+    if size <= MAX_WORDS:
+        return [paragraph]
+    head = _table_head(paragraph)
+    room = MAX_WORDS - _size(head)
+    target = size / math.ceil(size / room)
     parts: list[str] = []
     units: list[str] = []
     filled = 0.0
-    for unit in _units(paragraph):
-        if units and (filled >= target or filled + _size(unit) > MAX_WORDS):
+    for unit in _units(paragraph, room):
+        if units and (filled >= target or filled + _size(unit) > room):
             parts.append("".join(units).strip())
             units, filled = [], 0.0
         units.append(unit)
         filled += _size(unit)
-    return [*parts, "".join(units).strip()]
+    return _headed([*parts, "".join(units).strip()], head)
 
 
-def _units(paragraph: str) -> Iterator[str]:
-    """Yield sentences, or the words of a sentence that is too long by itself."""
-    if _size(paragraph) <= MAX_WORDS:
-        yield paragraph
-        return
-    for sentence in _SENTENCE.findall(paragraph):
-        if _size(sentence) <= MAX_WORDS:
-            yield sentence
+def _table_head(paragraph: str) -> str:
+    """Return the first two lines of the first table, or nothing if there is none or they are most of a part."""
+    found = _TABLE_HEAD.search(paragraph)
+    return found[0].strip() if found and _size(found[0]) <= MIN_WORDS else ""
+
+
+def _headed(parts: list[str], head: str) -> list[str]:
+    begins = next((number for number, part in enumerate(parts) if head and head in part), len(parts))
+    return [f"{head}\n{part}" if n > begins and part.startswith("|") else part for n, part in enumerate(parts)]
+
+
+def _units(paragraph: str, room: float) -> Iterator[str]:
+    """Yield rows and sentences, or the words of one that has no room in a part."""
+    for unit in _UNIT.findall(paragraph):
+        if _size(unit) <= room:
+            yield unit
         else:
-            yield from _WORD.findall(sentence)
+            yield from _WORD.findall(unit)
 
 
 def _size(text: str) -> float:

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from compllm.core.answers import Passage, SubAnswer
 from compllm.core.routing import ExpertProfile
-from compllm.errors import ExpertResponseError
+from compllm.errors import ConfigError, ExpertResponseError, RoutingError
 from compllm.experts.base import Backend, ChatRequest, Message
 from compllm.experts.spans import nearest_span
 from compllm.experts.thinking import spent
@@ -124,12 +124,19 @@ class Expert:
         """Return what is read at once, and for a reader what is read after that; without documents, one empty portion.
 
         None at all if a reader's documents have nothing for the question.
+
+        Raises:
+            ExpertResponseError: the documents cannot be read or searched.
         """
         if self.retrieve is None:
             return [()]
+        limit = self.passages if self.adapter != READER else 2 * self.passages
+        try:
+            found = await anyio.to_thread.run_sync(self.retrieve, question, limit)
+        except (ConfigError, RoutingError) as error:
+            raise ExpertResponseError(str(error), expert=self.profile.name) from error
         if self.adapter != READER:
-            return [await anyio.to_thread.run_sync(self.retrieve, question, self.passages)]
-        found = await anyio.to_thread.run_sync(self.retrieve, question, 2 * self.passages)
+            return [found]
         first, rest = found[: self.passages], found[self.passages :]
         later = tuple(passage for passage in rest if passage.score >= _READ_ON)
         return [portion for portion in (first, later) if portion]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ def find_function(path: str, place: str) -> Function:
     `place` is where the team file names it.
 
     Raises:
-        ConfigError: there is no such module, or nothing in it that can be called has this name.
+        ConfigError: there is no such module, or nothing in it that can be called has this name and returns its answer.
     """
     module, _, name = path.partition(":")
     try:
@@ -110,4 +111,6 @@ def find_function(path: str, place: str) -> Function:
         raise ConfigError(f"{place}: {reason}; install it, put it on PYTHONPATH or mend it") from error
     if not callable(found):
         raise ConfigError(f"{place}: the module {module} has no function {name}")
+    if inspect.iscoroutinefunction(found):
+        raise ConfigError(f"{place}: {path} is a coroutine function; name one that returns its answer")
     return found

@@ -132,7 +132,8 @@ def _ending(stream: Sequence[Stamped]) -> tuple[Status, str | None, float]:
             case RunStarted():
                 status, reason = "running", None
             case RunCompleted(gaps=gaps):
-                status, reason, end_s = "gaps" if gaps else "answered", None, stamped.at_s
+                # What is cancelled and answered all the same was cut short, as by its deadline.
+                status, reason, end_s = "gaps" if gaps else "answered", reason if gaps else None, stamped.at_s
             case RunCancelled(reason=why):
                 status, reason = "cancelled", why
             case RunFailed(reason=why) if status != "cancelled":

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from compllm.core.answers import Passage
 from compllm.explain.lines import cells, clip, pad, wrap
 from compllm.explain.story import Attempt, CriticalStep, Explanation, LoadStory, NodeStory, Phases, Wait
 
 _LABEL = 11
 _EXCERPT_LINES = 8
+_BEGINNING = 50
 _MIN_WIDTH = 50
 _MIN_BAR = 8
 _LEGEND = "░ waiting  ▓ running  ▒ failed attempt  ▄ loading  ═ planning, joining"
@@ -124,8 +126,8 @@ def _fields(node: NodeStory) -> Iterator[tuple[str, str]]:
         yield "waited", "; ".join(map(_wait, node.waits))
     if node.alongside:
         yield "alongside", _names(node.alongside)
-    for passage in node.answer.passages if node.answer else ():
-        yield "read", f"{passage.title} ({passage.source})" if passage.title else passage.source
+    for place in _places(node.answer.passages if node.answer else ()):
+        yield "read", place
     if node.answer and node.answer.completion_tokens:
         yield "tokens", _tokens(node)
 
@@ -266,6 +268,13 @@ def _wait(wait: Wait) -> str:
         "retry": "before another attempt",
     }[wait.kind]
     return f"{_s(wait.ended_s - wait.started_s)} {what}"
+
+
+def _places(passages: Sequence[Passage]) -> Iterator[str]:
+    """Name what was read by title and document; pieces of one section also by how they begin."""
+    names = [f"{each.title} ({each.source})" if each.title else each.source for each in passages]
+    for name, passage in zip(names, passages, strict=True):
+        yield name if names.count(name) == 1 else f'{name}: "{clip(passage.text, _BEGINNING)}"'
 
 
 def _tokens(node: NodeStory) -> str:

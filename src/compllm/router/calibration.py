@@ -202,8 +202,32 @@ def calibrate(
         precision=precision,
         ece=ece,
         wrong_routes=wrong,
-        warnings=(*_question_warnings(coverage, wrong, len(rows)), *_tag_warnings(encoder, index, threshold)),
+        warnings=(
+            *_row_warnings(profiles, index.names, rows),
+            *_question_warnings(coverage, wrong, len(rows)),
+            *_tag_warnings(encoder, index, threshold),
+        ),
     )
+
+
+def _row_warnings(
+    profiles: Sequence[ExpertProfile], names: Sequence[str], rows: Sequence[LabelledQuestion]
+) -> list[str]:
+    """Say what the figures do not tell because of the questions that were chosen."""
+    asked = {row.expert for row in rows if row.expert is not None}
+    examples = {example for profile in profiles for example in profile.examples}
+    repeated = sum(row.question in examples for row in rows)
+    warnings = []
+    if unasked := [name for name in names if name not in asked]:
+        warnings.append(f"no labelled questions for {', '.join(unasked)}: the figures say nothing of them")
+    if unranked := sorted(asked.difference(names)):
+        them = ", ".join(unranked)
+        warnings.append(f"questions of {them} count as ones for no expert: neither description nor examples to score")
+    if repeated:
+        warnings.append(
+            f"{repeated} labelled questions are examples of experts: new ones are harder than the figures say"
+        )
+    return warnings
 
 
 def _question_warnings(coverage: float, wrong: float | None, rows: int) -> list[str]:

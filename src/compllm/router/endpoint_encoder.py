@@ -14,7 +14,7 @@ from compllm.router.base import Vectors
 if TYPE_CHECKING:
     from openai import OpenAI
 
-_BATCH = 64
+_BATCH = 32  # the most that text-embeddings-inference takes unless told otherwise
 
 
 class EndpointEncoder:
@@ -30,9 +30,11 @@ class EndpointEncoder:
 
         self.name = model
         self._base_url = base_url
+        self._api_key = api_key
         # The client insists on a key; local servers ignore it.
-        key = api_key or "none"
-        self._client: OpenAI = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
+        self._client: OpenAI = OpenAI(
+            base_url=base_url, api_key=api_key or "none", timeout=timeout_s, max_retries=retries
+        )
         # None as an argument would mean what OPENAI_ORG_ID and OPENAI_PROJECT_ID hold.
         self._client.organization = self._client.project = None
         weakref.finalize(self, self._client.close)  # many share an encoder, and none of them knows who is the last
@@ -69,8 +71,8 @@ class EndpointEncoder:
         except openai.AuthenticationError as error:
             raise RoutingError(f"{self._where()} refuses the API key (HTTP 401)") from error
         except openai.APIStatusError as error:
-            said = error.message.replace(self._client.api_key, "[redacted]")[:200]
-            raise RoutingError(f"{self._where()} answered HTTP {error.status_code}: {said}") from None
+            said = error.message.replace(self._api_key, "[redacted]") if self._api_key else error.message
+            raise RoutingError(f"{self._where()} answered HTTP {error.status_code}: {said[:200]}") from None
         except (openai.OpenAIError, ValueError) as error:
             raise self._refused("no JSON that could be read") from error
         if not isinstance(reply, CreateEmbeddingResponse):
