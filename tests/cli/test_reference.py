@@ -31,7 +31,7 @@ def test_the_reference_is_up_to_date(generate: Any) -> None:
 
 def test_every_section_of_a_team_file_is_described(generate: Any) -> None:
     schema = team_schema()
-    assert set(generate.PLACES) == {"", *schema["$defs"]}
+    assert set(generate.PLACES) == {"", *(name for name, each in schema["$defs"].items() if "properties" in each)}
     sections = generate.team_file_page().split("\n## ")
     for section in sections[2:]:
         rows = [line for line in section.splitlines() if line.startswith("| `")]
