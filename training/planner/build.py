@@ -4,7 +4,7 @@
 
 FILES are public sets by their file names: strategyqa_train, 2wiki_dev200, compositional_celebrities_subset,
 compound_multi_expert, break_highlevel_dev (decompositions); expert_short_qa, bench12, clinc150 (single questions).
-Without them the rows are those of this project alone. The rows of the second to the sixth pass are written beside
+Without them the rows are those of this project alone. The rows of the second to the seventh pass are written beside
 the first, to `planner.second.jsonl` and so on.
 """
 
@@ -24,6 +24,7 @@ from training.planner.fourth import fourth_pass
 from training.planner.own import SEED, by_hand, own
 from training.planner.second import second_pass
 from training.planner.sets import from_public
+from training.planner.seventh import seventh_pass
 from training.planner.sixth import sixth_pass
 from training.planner.third import third_pass
 
@@ -37,20 +38,14 @@ def main() -> None:
     arguments = parser.parse_args()
     sets = {path.stem: public.read(path) for path in arguments.files}
     train, held = build(sets)
-    second = deduplicated(second_pass(train, sets, held), held)
-    third = deduplicated(third_pass(second, sets, held), held)
-    fourth = deduplicated(fourth_pass(second, third, sets, held), held)
-    fifth = deduplicated(fifth_pass(train, fourth), held)
-    written = set(by_hand("sixth"))
-    sixth = repeated(deduplicated(sixth_pass(fifth), held), random.Random(SEED), lambda example: example in written)
+    passes = later_passes(train, sets, held)
     arguments.heldout.mkdir(parents=True, exist_ok=True)
     for name, examples in held.items():
         write(arguments.heldout / f"{name}.jsonl", [decomposition(e, f"{name}-{n}") for n, e in enumerate(examples)])
     rows = [example.row() for examples in held.values() for example in spread(examples, 60)]
     write(arguments.out.with_suffix(".heldout.jsonl"), rows)
-    passes = {"": train, ".second": second, ".third": third, ".fourth": fourth, ".fifth": fifth, ".sixth": sixth}
-    for number, examples in passes.items():
-        path = arguments.out.with_suffix(f"{number}.jsonl")
+    for number, examples in {"": train, **passes}.items():
+        path = arguments.out.with_suffix(f".{number}.jsonl" if number else ".jsonl")
         write(path, [example.row() for example in examples])
         report(path.name, examples)
     print("held out:", {name: len(examples) for name, examples in held.items()})
@@ -96,6 +91,20 @@ def build(sets: dict[str, list[public.Row]]) -> tuple[list[Example], dict[str, l
     kept = deduplicated(train, held)
     rng.shuffle(kept)
     return repeated(kept, rng, lambda example: example.shape == "StrategyQA"), held
+
+
+def later_passes(
+    first: list[Example], sets: dict[str, list[public.Row]], held: dict[str, list[Example]]
+) -> dict[str, list[Example]]:
+    """Return the rows of every pass after the first, by its name; each is made from those before."""
+    second = deduplicated(second_pass(first, sets, held), held)
+    third = deduplicated(third_pass(second, sets, held), held)
+    fourth = deduplicated(fourth_pass(second, third, sets, held), held)
+    fifth = deduplicated(fifth_pass(first, fourth), held)
+    written = set(by_hand("sixth"))
+    sixth = repeated(deduplicated(sixth_pass(fifth), held), random.Random(SEED), lambda example: example in written)
+    seventh = deduplicated(seventh_pass(fourth, fifth), held)
+    return {"second": second, "third": third, "fourth": fourth, "fifth": fifth, "sixth": sixth, "seventh": seventh}
 
 
 def repeated(examples: list[Example], rng: random.Random, hard: Callable[[Example], bool]) -> list[Example]:
