@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -26,4 +27,4 @@ def figures_table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
 def progress_bar(total: int, doing: str) -> Iterator[Callable[[], object]]:
     """Show on standard error how far a bench is; what is given counts one more."""
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        yield partial(progress.advance, progress.add_task(doing, total=total))
+        yield partial(progress.advance, progress.add_task(escape(doing), total=total))
