@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.lora.tensors import Heads, gguf_name, gguf_tensors, interleave_heads
+from training.lora.tensors import Heads, gguf_name, gguf_tensors, interleave_heads, weighted_mean
 
 PEFT = "base_model.model.model.layers.{}.{}.lora_{}.weight"
 
@@ -30,3 +30,18 @@ def test_only_the_output_side_of_query_and_key_is_reordered() -> None:
     assert all(np.array_equal(values, matrix) for _, values in gguf_tensors(peft, None))
     assert list(tensors) == sorted(tensors)
     assert {values.dtype for values in tensors.values()} == {np.dtype(np.float16)}
+
+
+def test_the_mean_of_adapters_counts_each_with_its_share() -> None:
+    first, second = ({"a": np.full((2, 3), value, np.float32)} for value in (1.0, 5.0))
+    mean = weighted_mean([(0.75, first), (0.25, second)])
+    assert mean["a"].dtype == np.float32
+    assert np.array_equal(mean["a"], np.full((2, 3), 2.0))
+
+
+def test_adapters_without_a_mean_are_refused() -> None:
+    first, second = ({"a": np.zeros((rank, 3), np.float32)} for rank in (8, 16))
+    with pytest.raises(ValueError, match="must add up to 1"):
+        weighted_mean([(0.5, first), (0.4, first)])
+    with pytest.raises(ValueError, match="different layers or ranks"):
+        weighted_mean([(0.5, first), (0.5, second)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,3 +68,17 @@ def gguf_tensors(
     for name, matrix in sorted((gguf_name(name), matrix) for name, matrix in tensors):
         count = counts.get(name.split(".", 2)[2])
         yield name, np.ascontiguousarray(interleave_heads(matrix, count) if count else matrix, np.float16)
+
+
+def weighted_mean(adapters: Sequence[tuple[float, Mapping[str, Matrix]]]) -> dict[str, Matrix]:
+    """Return the mean of adapters with the same tensors, each with its share.
+
+    Raises:
+        ValueError: the shares do not add up to 1, or the tensors differ.
+    """
+    if abs(sum(share for share, _ in adapters) - 1.0) > 1e-6:
+        raise ValueError("the shares of adapters must add up to 1")
+    if len({frozenset((name, each.shape) for name, each in tensors.items()) for _, tensors in adapters}) != 1:
+        raise ValueError("adapters of different layers or ranks have no mean")
+    parts = {name: [np.float32(share) * each[name] for share, each in adapters] for name in adapters[0][1]}
+    return {name: np.sum(scaled, axis=0, dtype=np.float32) for name, scaled in parts.items()}
