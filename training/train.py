@@ -28,7 +28,7 @@ from torch.optim import AdamW
 from compllm.experts.embedded.weights import bundled_source
 from training.lora.checkpoint import Position, restore, save
 from training.lora.folders import latest
-from training.lora.model import Trainee, halve_frozen, load_adapter, new_adapter, tokenizer
+from training.lora.model import Trainee, halve_frozen, load_adapter, multiplies_bfloat16, new_adapter, tokenizer
 from training.lora.rows import Curriculum, Encode, Example, encode_row, epoch_batches, learning_rate, read_rows
 
 Batches = list[list[Example]]
@@ -162,6 +162,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, if any")
+    parser.add_argument("--begin", type=Path, help="checkpoint whose adapter a new training begins with")
     return parser.parse_args()
 
 
@@ -178,14 +179,16 @@ def main() -> int:
     heldout = [
         [measured[i] for i in batch] for batch in epoch_batches(lengths, arguments.batch_tokens, random.Random(0))
     ]
-    checkpoint = latest(arguments.out) if arguments.resume else None
+    checkpoint = (latest(arguments.out) if arguments.resume else None) or arguments.begin
     model = (
         load_adapter(source, checkpoint, trainable=True)
         if checkpoint
         else new_adapter(source, arguments.rank, arguments.seed)
     )
+    half = multiplies_bfloat16()
     with ThreadPoolExecutor(arguments.threads) as pool, until_signalled() as stopped:
-        training = begin(arguments, examples, Trainee(halve_frozen(model), pool, arguments.threads))
+        trainee = Trainee(halve_frozen(model) if half else model, pool, arguments.threads, half)
+        training = begin(arguments, examples, trainee)
         arguments.out.mkdir(parents=True, exist_ok=True)
         run(training, heldout, arguments.out, stopped)
     return 130 if stopped.is_set() else 0

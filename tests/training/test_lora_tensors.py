@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from training.lora.tensors import Heads, gguf_name, gguf_tensors, interleave_heads, weighted_mean
+from training.lora.tensors import (
+    Heads,
+    gguf_name,
+    gguf_tensors,
+    interleave_heads,
+    peft_name,
+    peft_tensors,
+    weighted_mean,
+)
 
 PEFT = "base_model.model.model.layers.{}.{}.lora_{}.weight"
 
@@ -30,6 +38,25 @@ def test_only_the_output_side_of_query_and_key_is_reordered() -> None:
     assert all(np.array_equal(values, matrix) for _, values in gguf_tensors(peft, None))
     assert list(tensors) == sorted(tensors)
     assert {values.dtype for values in tensors.values()} == {np.dtype(np.float16)}
+
+
+def test_an_exported_adapter_comes_back_as_it_was() -> None:
+    rng = np.random.default_rng(0)
+    parts = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.o_proj", "mlp.down_proj")
+    peft = {
+        PEFT.format(7, part, side): rng.integers(-8, 8, (24, 2)).astype(np.float32) for part in parts for side in "AB"
+    }
+    for heads in (Heads(query=3, key=1), None):
+        back = dict(peft_tensors(gguf_tensors(peft.items(), heads), heads))
+        assert back.keys() == peft.keys()
+        assert all(np.array_equal(back[name], matrix) for name, matrix in peft.items())
+        assert {matrix.dtype for matrix in back.values()} == {np.dtype(np.float32)}
+
+
+def test_a_tensor_of_no_linear_layer_does_not_come_back() -> None:
+    assert peft_name("blk.3.ffn_up.weight.lora_a") == PEFT.format(3, "mlp.up_proj", "A")
+    with pytest.raises(ValueError, match=r"output\.weight"):
+        peft_name("output.weight.lora_a")
 
 
 def test_the_mean_of_adapters_counts_each_with_its_share() -> None:

@@ -34,8 +34,14 @@ def base_model(source: Path) -> PreTrainedModel:
     return model
 
 
+def multiplies_bfloat16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 itself; where it does not, float32 is faster."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def halve_frozen(model: PeftModel) -> PeftModel:
-    """Round the frozen matrices to bfloat16, in place: multiplying is twice as fast where the CPU knows that format.
+    """Round the frozen matrices to bfloat16, in place, and return the model.
 
     The adapter, the norms, the embedding and so the residual stream stay float32.
     """
@@ -64,12 +70,13 @@ class Trainee:
     """An adapted model and the threads that compute its gradient, each on its own part of a batch.
 
     Threads over examples need one meeting a step, threads inside an operation one per operation: on a busy machine
-    that is the difference between working and waiting.
+    that is the difference between working and waiting. `half`: multiply in bfloat16.
     """
 
     model: PeftModel
     pool: Executor
     threads: int
+    half: bool
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -81,7 +88,7 @@ class Trainee:
         parameters, count = self.parameters, _completion_tokens(examples)
 
         def share(part: Sequence[Example]) -> tuple[float, tuple[Tensor, ...]]:
-            loss = _summed_loss(self.model, part) / count
+            loss = _summed_loss(self.model, part, half=self.half) / count
             return loss.item(), torch.autograd.grad(loss, parameters)
 
         losses, gradients = zip(*self.pool.map(share, self._parts(examples)), strict=True)
@@ -94,7 +101,7 @@ class Trainee:
 
         def share(part: Sequence[Example]) -> float:
             with torch.no_grad():
-                return float(_summed_loss(self.model, part).item())
+                return float(_summed_loss(self.model, part, half=self.half).item())
 
         total: float = sum(sum(self.pool.map(share, self._parts(batch))) for batch in batches)
         return total / sum(map(_completion_tokens, batches))
@@ -107,7 +114,7 @@ def _completion_tokens(examples: Sequence[Example]) -> int:
     return sum(len(example.tokens) - example.prompt_tokens for example in examples)
 
 
-def _summed_loss(model: PeftModel, examples: Sequence[Example]) -> Tensor:
+def _summed_loss(model: PeftModel, examples: Sequence[Example], *, half: bool) -> Tensor:
     """Return the summed loss over completion tokens.
 
     Padding stands at the right, where causal attention never sees it, so there is no mask; logits over the whole
@@ -119,7 +126,7 @@ def _summed_loss(model: PeftModel, examples: Sequence[Example]) -> Tensor:
     ends = torch.tensor([[len(example.tokens)] for example in examples])
     learned = ((places >= begins) & (places < ends))[:, 1:]
     causal = model.get_base_model()
-    with torch.autocast("cpu", torch.bfloat16):  # per thread, hence here
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):  # per thread, hence here
         hidden = causal.model(input_ids=tokens, use_cache=False).last_hidden_state[:, :-1]
         logits = causal.lm_head(hidden[learned])
     return cross_entropy(logits.float(), tokens[:, 1:][learned], reduction="sum")

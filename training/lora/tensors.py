@@ -1,4 +1,4 @@
-"""Names and layout of LoRA tensors: from peft's to those of llama.cpp's adapter files (`convert_lora_to_gguf.py`)."""
+"""Names and layout of LoRA tensors: peft's, and those of llama.cpp's adapter files (`convert_lora_to_gguf.py`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float32]
 
 _PEFT = re.compile(r"\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight$")
+_PLACED = re.compile(r"blk\.(\d+)\.(\w+)\.weight\.lora_([ab])$")
 _GGUF = {
     "q_proj": "attn_q",
     "k_proj": "attn_k",
@@ -21,6 +22,7 @@ _GGUF = {
     "up_proj": "ffn_up",
     "down_proj": "ffn_down",
 }
+_MODULES = {place: ("mlp." if place.startswith("ffn") else "self_attn.") + name for name, place in _GGUF.items()}
 
 
 def gguf_name(peft_name: str) -> str:
@@ -35,6 +37,18 @@ def gguf_name(peft_name: str) -> str:
     return f"blk.{found[1]}.{_GGUF[found[2]]}.weight.lora_{found[3].lower()}"
 
 
+def peft_name(gguf_name: str) -> str:
+    """Return peft's name of an adapter tensor of llama.cpp.
+
+    Raises:
+        ValueError: the tensor is none of a linear layer of a llama model.
+    """
+    found = _PLACED.match(gguf_name)
+    if found is None or found[2] not in _MODULES:
+        raise ValueError(f"peft knows no adapter tensor {gguf_name!r}")
+    return f"base_model.model.model.layers.{found[1]}.{_MODULES[found[2]]}.lora_{found[3].upper()}.weight"
+
+
 def interleave_heads(rows: Matrix, heads: int) -> Matrix:
     """Return the output rows of a query or key matrix in llama.cpp's rotary order.
 
@@ -45,12 +59,22 @@ def interleave_heads(rows: Matrix, heads: int) -> Matrix:
     return rows.reshape(heads, 2, size, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
 
 
+def part_heads(rows: Matrix, heads: int) -> Matrix:
+    """Return the rows of a query or key matrix in transformers' order: what `interleave_heads` began with."""
+    size = rows.shape[0] // heads // 2
+    return rows.reshape(heads, size, 2, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """How many query heads and key heads a layer has."""
 
     query: int
     key: int
+
+    def of(self, tensor: str) -> int | None:
+        """Return how many heads the rows of one of llama.cpp's adapter tensors make, None if they make none."""
+        return {"attn_q.weight.lora_b": self.query, "attn_k.weight.lora_b": self.key}.get(tensor.split(".", 2)[2])
 
 
 def gguf_tensors(
@@ -64,10 +88,20 @@ def gguf_tensors(
     Raises:
         ValueError: a tensor has no place in llama.cpp's model.
     """
-    counts = {"attn_q.weight.lora_b": heads.query, "attn_k.weight.lora_b": heads.key} if heads else {}
     for name, matrix in sorted((gguf_name(name), matrix) for name, matrix in tensors):
-        count = counts.get(name.split(".", 2)[2])
+        count = heads.of(name) if heads else None
         yield name, np.ascontiguousarray(interleave_heads(matrix, count) if count else matrix, np.float16)
+
+
+def peft_tensors(tensors: Iterable[tuple[str, Matrix]], heads: Heads | None) -> Iterator[tuple[str, Matrix]]:
+    """Yield the tensors of an adapter file as peft reads them, in float32: the way back from `gguf_tensors`.
+
+    Raises:
+        ValueError: a tensor is none of a linear layer of a llama model.
+    """
+    for name, matrix in tensors:
+        count = heads.of(name) if heads else None
+        yield peft_name(name), np.ascontiguousarray(part_heads(matrix, count) if count else matrix, np.float32)
 
 
 def weighted_mean(adapters: Sequence[tuple[float, Mapping[str, Matrix]]]) -> dict[str, Matrix]:

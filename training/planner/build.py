@@ -4,7 +4,7 @@
 
 FILES are public sets by their file names: strategyqa_train, 2wiki_dev200, compositional_celebrities_subset,
 compound_multi_expert, break_highlevel_dev (decompositions); expert_short_qa, bench12, clinc150 (single questions).
-Without them the rows are those of this project alone. The rows of the second to the seventh pass are written beside
+Without them the rows are those of this project alone. The rows of the second to the eighth pass are written beside
 the first, to `planner.second.jsonl` and so on.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from training.planner import public
+from training.planner.eighth import eighth_pass
 from training.planner.examples import Example, is_writable, normalised
 from training.planner.fifth import fifth_pass
 from training.planner.fourth import fourth_pass
@@ -104,7 +105,9 @@ def later_passes(
     written = set(by_hand("sixth"))
     sixth = repeated(deduplicated(sixth_pass(fifth), held), random.Random(SEED), lambda example: example in written)
     seventh = deduplicated(seventh_pass(fourth, fifth), held)
-    return {"second": second, "third": third, "fourth": fourth, "fifth": fifth, "sixth": sixth, "seventh": seventh}
+    eighth = deduplicated(eighth_pass(fourth, fifth), held)
+    passes = {"second": second, "third": third, "fourth": fourth, "fifth": fifth}
+    return passes | {"sixth": sixth, "seventh": seventh, "eighth": eighth}
 
 
 def repeated(examples: list[Example], rng: random.Random, hard: Callable[[Example], bool]) -> list[Example]:
