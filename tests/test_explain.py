@@ -363,7 +363,8 @@ def test_three_at_once_are_one_group_and_pairs_within_it_are_not_repeated() -> N
 
 
 def test_a_resumed_run_shows_that_its_attempt_was_interrupted() -> None:
-    story = explain([*diamond()[:3], *at(START, (0.2, sent(1, "history", 2)), (0.9, done(1, "history", attempt=2)))])
+    again = at(START, (0.2, sent(1, "history", 2)), (0.9, done(1, "history", attempt=2)))
+    story = explain([*diamond()[:3], *at((0.1, PlanClosed(R))), *again])
     assert [each.failure for each in node(story, 1).attempts] == ["interrupted", None]
 
 

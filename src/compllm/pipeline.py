@@ -40,7 +40,7 @@ from compllm.core.plan import Plan, SubQuery
 from compllm.core.routing import Assignment, Candidate
 from compllm.core.rules import Rules
 from compllm.core.scheduler import Scheduler
-from compllm.errors import ConfigError, PlanError, RoutingError, RunError
+from compllm.errors import ConfigError, JournalError, PlanError, RoutingError, RunError
 from compllm.executor import Executor, Observer
 from compllm.experts.base import Backend
 from compllm.experts.documents import DocumentIndex
@@ -48,6 +48,7 @@ from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.expert import Expert
 from compllm.experts.metered import Metered, Usage
 from compllm.explain import Explanation, explain
+from compllm.explain.remains import Remains, remains
 from compllm.journal import Journal
 from compllm.learned import Learned
 from compllm.planner.base import Note, Planner
@@ -61,6 +62,8 @@ from compllm.run import Route, Run, Stages
 from compllm.settings import Settings, load_settings
 
 _ROUTING_THREADS = 16
+# Why an expert got a question that was put to it alone.
+_BY_NAME = "asked for by name"
 
 _log = logging.getLogger(__name__)
 
@@ -195,27 +198,63 @@ class Team:
             RoutingError: the team has no such expert.
             QueueFullError: as many runs are open as the team allows.
         """
-        run_id, usage = _new_run_id(), Usage()
-        limits = self.file.config.limits
+        run_id = _new_run_id()
         question = self.check(question, plan)
         route = _routing(self.router) if expert is None else _always(self._only(expert))
         if expert is not None:
             told = "\n\n".join(filter(None, [instructions.strip(), question]))
-            plan = Plan((SubQuery.literal(1, _checked(told, limits.question_characters)),))
-        stages = Stages(
+            plan = Plan((SubQuery.literal(1, _checked(told, self.file.config.limits.question_characters)),))
+        planner = GivenPlanner(plan) if plan is not None else None
+        return self._launch(Run(run_id, question, self._stages(run_id, planner, route), user, priority))
+
+    async def resume(self, run_id: str) -> Run:
+        """Go on with a run whose process has died, and return it; `run_id` may be the beginning of its id.
+
+        What was answered is not asked again. A plan that was not complete is written again.
+
+        Raises:
+            JournalError: there is no such run, or several, or its record cannot be read.
+            RunError: it goes on or has ended, or was asked of another team.
+            RoutingError: it was asked of an expert that the team no longer has.
+            QueueFullError: as many runs are open as the team allows.
+        """
+        left = await anyio.to_thread.run_sync(self._left, run_id)
+        started = left.started
+        only = next((each.assignment for each in left.added.values() if each.assignment.reason == _BY_NAME), None)
+        route = _routing(self.router) if only is None else _always(self._only(only.expert))
+        planner = GivenPlanner(left.plan, started.planner) if left.plan is not None else None
+        stages = self._stages(started.run, planner, route)
+        return self._launch(Run(started.run, started.question, stages, started.user, started.priority, left))
+
+    def _left(self, run_id: str) -> Remains:
+        row = self._journal.run(run_id)
+        if row.status != "interrupted":
+            raise RunError(f"only a run whose process has died can be resumed; this one is {row.status}", run=row.id)
+        if row.team != self.file.config.name:
+            raise RunError(f"the run was asked of the team {row.team}; name its file with --team", run=row.id)
+        left = remains(self._journal.events(row.id))
+        if left is None:
+            raise JournalError(f"journal {self._journal.path} does not hold how run {row.id} began; ask again")
+        return left
+
+    def _stages(self, run_id: str, planner: GivenPlanner | None, route: Route) -> Stages:
+        """Return what a run is made with; one whose plan is not given has the team's own planner."""
+        usage = Usage()
+        return Stages(
             self.file.config.name,
-            GivenPlanner(plan) if plan is not None else self.make_planner(run_id, usage),
+            planner or self.make_planner(run_id, usage),
             route,
             self._experts,
             self._executor,
             self._make_aggregator(run_id, usage),
-            limits.deadline_s,
+            self.file.config.limits.deadline_s,
             self._journal,
             self._executor.observers,
             usage,
-            looks_ahead=plan is None and self.file.config.planner.kind == "model",
+            looks_ahead=planner is None and self.file.config.planner.kind == "model",
         )
-        run = Run(run_id, question, stages, user, priority)
+
+    def _launch(self, run: Run) -> Run:
         run.open()
         self._executor.tasks.start_soon(run.live)
         return run
@@ -224,7 +263,7 @@ class Team:
         if expert not in self._experts:
             raise RoutingError(f"the team has no expert {expert!r}; it has {', '.join(self._experts)}")
         candidate = Candidate(expert, self._experts[expert].profile.model)
-        return Assignment((candidate,), "given", 1.0, 1.0, passed=True, reason="asked for by name")
+        return Assignment((candidate,), "given", 1.0, 1.0, passed=True, reason=_BY_NAME)
 
     async def ask_expert(self, expert: str, question: str) -> SubAnswer:
         """Put a question to one expert, without planning and routing.

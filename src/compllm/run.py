@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
@@ -24,6 +24,7 @@ from compllm.errors import CompLLMError, ExpertResponseError, JournalError, Plan
 from compllm.executor import Executor, Observer, tell
 from compllm.experts.expert import Expert
 from compllm.experts.metered import Metered, Usage
+from compllm.explain.remains import Remains
 from compllm.planner.base import Note, Planner, whole_question
 
 # The share of a run's time after which a plan that is still being written is cut off.
@@ -78,7 +79,8 @@ class Run:
     """A question on its way to an answer; the executor asks it for whatever its nodes need.
 
     `events` streams what happens, stamped with the seconds since the start; it ends after `RunCompleted` or
-    `RunFailed`.
+    `RunFailed`. A run that goes on from what `left` holds begins with what was recorded of it, and asks nobody for the
+    answers that are there.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Run:
     stages: Stages
     user: str = ""
     priority: int = 0
+    left: Remains | None = None
     events: MemoryObjectReceiveStream[ev.Stamped] = field(init=False)
     _send: MemoryObjectSendStream[ev.Stamped] = field(init=False)
     _began_s: float = field(init=False)
@@ -104,7 +107,13 @@ class Run:
 
     def __post_init__(self) -> None:
         self._send, self.events = anyio.create_memory_object_stream[ev.Stamped](float("inf"))
-        self._began_s = time.monotonic()
+        recorded = self.left.events if self.left else ()
+        self._began_s = time.monotonic() - max((stamped.at_s for stamped in recorded), default=0.0)
+        if self.left:
+            self._questions |= self.left.questions
+            self._answers |= self.left.answers
+        for stamped in recorded:
+            self._publish(stamped)
 
     # --- its life ----------------------------------------------------------------------------------------------------
 
@@ -213,13 +222,14 @@ class Run:
 
     async def _add(self, *steps: SubQuery, closes: bool = False) -> None:
         """Add steps that are known at once; what is done for the first can heed the last; `closes`: no more come."""
-        assignments = [await self._route(step.display, step.tag) for step in steps]
+        open_steps = [step for step in steps if step.id not in self._recalled]
+        assignments = [await self._route(step.display, step.tag) for step in open_steps]
         if not self._is_going_on():
             return
         for step in steps:
             self._note(step)
         self._is_closed = closes
-        news = [self._added(step, assignment) for step, assignment in zip(steps, assignments, strict=True)]
+        news = [self._added(step, assignment) for step, assignment in zip(open_steps, assignments, strict=True)]
         self.stages.executor.dispatch_all([*news, ev.PlanClosed(self.id)] if closes else news)
 
     def _note(self, step: SubQuery) -> None:
@@ -228,11 +238,16 @@ class Run:
         if unknown := sorted(set(step.parents) - self._steps.keys()):
             raise PlanError(f"step {step.id} needs step {unknown[0]}, which is no earlier one")
         self._steps[step.id] = step
-        self._questions[step.id] = step.display
+        self._questions.setdefault(step.id, step.display)
+
+    @property
+    def _recalled(self) -> Collection[int]:
+        """The steps that were answered before; the scheduler never hears of them."""
+        return self.left.answers if self.left else ()
 
     def _added(self, step: SubQuery, assignment: Assignment) -> ev.NodeAdded:
-        final = not step.references
-        return ev.NodeAdded(self.id, step.id, step.display, step.parents, assignment, final, step.tag)
+        parents = tuple(parent for parent in step.parents if parent not in self._recalled)
+        return ev.NodeAdded(self.id, step.id, step.display, parents, assignment, not step.references, step.tag)
 
     def _is_going_on(self) -> bool:
         return self.stages.executor.is_open(self.id) and not self._cancelled
@@ -344,6 +359,9 @@ class Run:
                 self._gaps[node] = reason
             case ev.NodeSkipped(_, node, because):
                 self._gaps[node] = f"it needs step {because}, which has no answer"
+        if self.left and self.left.plan and isinstance(event, ev.NodeAdded | ev.PlanClosed):
+            tell(self.stages.observers, event)
+            return  # recorded, with all its parents, when it happened
         self._publish(self._record(event))
 
     def _publish(self, stamped: ev.Stamped) -> None:

@@ -142,3 +142,16 @@ def test_a_step_that_needs_itself_is_a_cycle() -> None:
 def test_unusable_plans(steps: tuple[SubQuery, ...], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         Plan(steps)
+
+
+@given(st.text(alphabet="ab #\\123&C", max_size=12), st.frozensets(st.integers(1, 3)))
+def test_a_step_comes_back_from_what_it_looks_like(text: str, after: frozenset[int]) -> None:
+    step = SubQuery(4, text, "x", after)
+    shown = SubQuery.shown(4, step.display, "x", step.parents)
+    assert (shown.display, shown.parents, shown.tag) == (step.display, step.parents, "x")
+
+
+def test_what_only_looks_like_a_reference_is_none_when_it_comes_back() -> None:
+    step = SubQuery.literal(3, "Is #1 before #2?", "x")
+    assert SubQuery.shown(3, step.display, "x", ()).substitute({}) == "Is #1 before #2?"
+    assert SubQuery.shown(3, step.display, "x", (2,)).substitute({2: "May"}) == "Is #1 before May?"

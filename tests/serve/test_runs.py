@@ -144,3 +144,34 @@ def test_a_run_that_died_with_its_server_is_interrupted(served: Served) -> None:
     journal.flush()
     journal._connection.execute("UPDATE runs SET pid_started_s = 0 WHERE id = 'old'")
     assert served.get("/v1/runs/old").json()["status"] == "interrupted"
+
+
+def test_a_run_that_died_with_its_server_goes_on(make_team: MakeTeam) -> None:
+    with serving(make_team(), ByKey()) as served, served.client() as client:
+        ann, bob = {"Authorization": "Bearer ann"}, {"Authorization": "Bearer bob"}
+        journal = served.service.team.journal
+        journal.record("old", ev.Stamped(0.0, ev.RunStarted("old", "What is the heart?", "clinic", "rules", "ann/x")))
+        journal.flush()
+        journal._connection.execute("UPDATE runs SET pid_started_s = 0 WHERE id = 'old'")
+        for name, who in (("old", bob), ("ol", ann), ("new", ann)):
+            refused = client.post(f"/v1/runs/{name}/resume", headers=who)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (404, "run_not_found")
+        resumed = client.post("/v1/runs/old/resume", headers=ann)
+        assert (resumed.status_code, resumed.json()["id"]) == (202, "old")
+        assert resumed.headers["Location"] == "/v1/runs/old"
+        served.wait(served.service.runs._runs["old"].ended)
+        for forgotten in (False, True):
+            if forgotten:
+                served.service.runs._runs.clear()
+            shown = client.get("/v1/runs/old", headers=ann).json()
+            assert (shown["status"], shown["answer"]) == ("answered", "WHAT IS THE HEART?")
+            again = client.post("/v1/runs/old/resume", headers=ann)
+            assert (again.status_code, again.json()["error"]["code"]) == (409, "not_interrupted")
+            assert "this one is answered" in again.json()["error"]["message"]
+
+
+def test_a_server_that_is_about_to_stop_resumes_nothing(served: Served) -> None:
+    served.service.runs.is_draining = True
+    with served.client() as client:
+        refused = client.post("/v1/runs/old/resume")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compllm.cli.common import ANSWERED, FAILED, GAPS, TeamOption, readable, say, synchronous
+from compllm.cli.answer import show_answer
+from compllm.cli.common import FAILED, EventsOption, QuietOption, TeamOption, readable, synchronous
 from compllm.errors import ConfigError, PlanError
 
 if TYPE_CHECKING:
-    from compllm.core.events import Stamped
     from compllm.core.plan import Plan
-    from compllm.pipeline import Team
 
 MAX_INPUT_BYTES = 4_000_000
 
@@ -32,8 +30,8 @@ async def ask(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="A plan of your own, in the plan language (see `compllm plan`).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every event as one line of JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer alone.")] = False,
+    as_json: EventsOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Ask the team.
 
@@ -46,44 +44,10 @@ async def ask(
     async with Team.load(team) as opened:
         for question in asked:  # before any of them costs time
             opened.check(question, given)
-        codes = [await _answer(opened, question, given, as_json=as_json, quiet=quiet) for question in asked]
+        codes = [
+            await show_answer(opened.stream(question, plan=given), as_json=as_json, quiet=quiet) for question in asked
+        ]
     raise typer.Exit(max(codes, key=lambda code: (code == FAILED, code)))
-
-
-async def _answer(team: Team, question: str, plan: Plan | None, *, as_json: bool, quiet: bool) -> int:
-    from compllm.cli.progress import Progress
-    from compllm.codec import encode
-    from compllm.core.events import AnswerDelta
-
-    events: list[Stamped] = []
-    with Progress(silent=quiet or as_json) as progress:
-        async for stamped in team.stream(question, plan=plan):
-            events.append(stamped)
-            if as_json:
-                typer.echo(json.dumps(encode(stamped), ensure_ascii=False))
-                continue
-            progress.show(stamped)
-            if isinstance(stamped.event, AnswerDelta):
-                progress.write(stamped.event.text)
-    return _end(events, as_json=as_json, quiet=quiet)
-
-
-def _end(events: list[Stamped], *, as_json: bool, quiet: bool) -> int:
-    """Print what follows the answer, and return the exit code."""
-    from compllm.core.events import RunCompleted, RunFailed
-    from compllm.explain import explain, render_summary
-
-    last = events[-1].event
-    if isinstance(last, RunCompleted) and not as_json:
-        typer.echo()
-    if isinstance(last, RunFailed) and quiet:
-        say(f"no answer: {last.reason}")
-    if not (as_json or quiet):
-        run = getattr(last, "run", "")
-        typer.echo(f"\n{render_summary(explain(events))}\nexplained: compllm runs show {run}", err=True)
-    if isinstance(last, RunCompleted):
-        return GAPS if last.gaps else ANSWERED
-    return FAILED
 
 
 def _read_stdin() -> str:

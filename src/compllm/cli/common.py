@@ -25,6 +25,8 @@ TeamOption = Annotated[
     typer.Option("--team", "-t", help="Team file or its folder; default: ./compllm.yaml, else the starter team."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+EventsOption = Annotated[bool, typer.Option("--json", help="Print every event as one line of JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer alone.")]
 
 
 @contextmanager

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from compllm.cli.common import JsonOption, readable, reported_errors
+from compllm.cli.common import (
+    EventsOption,
+    JsonOption,
+    QuietOption,
+    TeamOption,
+    readable,
+    reported_errors,
+    synchronous,
+)
 
 app = typer.Typer(help="The journal: what was asked, and why the answers are what they are.", no_args_is_help=True)
 
@@ -43,7 +51,7 @@ def list_runs(
 @app.command("show")
 def show(
     run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print every event as one line of JSON.")] = False,
+    as_json: EventsOption = False,
 ) -> None:
     """Explain a run: who answered what, why that expert, what waited for what, and when."""
     from compllm.codec import encode
@@ -59,3 +67,21 @@ def show(
                 typer.echo(json.dumps(encode(stamped), ensure_ascii=False))
         else:
             typer.echo(render_text(explain(events, interrupted=row.status == "interrupted")))
+
+
+@app.command("resume")
+@synchronous
+async def resume(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    team: TeamOption = None,
+    as_json: EventsOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Go on with a run whose process has died; what was answered is not asked again."""
+    from compllm.cli.answer import show_answer
+    from compllm.pipeline import Team
+
+    async with Team.load(team) as opened:
+        resumed = await opened.resume(run)
+        code = await show_answer(opened.follow(resumed), as_json=as_json, quiet=quiet)
+    raise typer.Exit(code)

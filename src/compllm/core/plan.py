@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compllm.errors import PlanCycleError, PlanError
@@ -37,6 +37,13 @@ class SubQuery:
     def literal(cls, step_id: int, text: str, tag: str | None = None) -> SubQuery:
         """Make a step from plain text in which `#n` is no reference."""
         return cls(step_id, _AMBIGUOUS.sub(r"\\#", text), tag)
+
+    @classmethod
+    def shown(cls, step_id: int, display: str, tag: str | None, parents: Collection[int]) -> SubQuery:
+        """Make the step that looks like `display`: what is written like a reference is one if it names a parent."""
+        text = _TOKEN.sub(lambda match: match[0] if match[1] and int(match[1]) in parents else rf"\{match[0]}", display)
+        step = cls(step_id, text, tag)
+        return cls(step_id, text, tag, frozenset(parents) - step.references)
 
     @property
     def display(self) -> str:

@@ -31,6 +31,7 @@ from compllm.core.events import (
     RunStarted,
     Stamped,
 )
+from compllm.explain.remains import counted
 from compllm.explain.story import (
     Attempt,
     Because,
@@ -56,10 +57,11 @@ _E = TypeVar("_E")
 def explain(events: Iterable[Stamped], *, interrupted: bool = False) -> Explanation:
     """Fold the events of one run into its story, however little of the run there is so far.
 
+    Of a run that was begun again without a plan, only what came then is told.
     `interrupted` says that nobody works on it any more, should it have no end. Events of other runs are left out;
     events of models count for the run whose stream they are in. O(nodes * events).
     """
-    stream = _own(list(events))
+    stream = counted(_own(list(events)))
     status, reason, end_s = _ending(stream)
     if interrupted and status == "running":
         status = "interrupted"

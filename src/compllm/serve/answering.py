@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeAlias
@@ -118,7 +118,7 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
         QueueFullError: as many runs are open as the team allows.
         TooManyRequestsError: as many runs of the caller's are open as it may have.
     """
-    try:
+    with admission(service):
         return service.runs.start(
             ask.question,
             caller,
@@ -128,6 +128,17 @@ def begin(service: Service, caller: Caller, ask: Ask) -> LiveRun:
             end_user=ask.end_user,
             priority=ask.priority,
         )
+
+
+@contextmanager
+def admission(service: Service) -> Iterator[None]:
+    """Say of a run that is not taken because the server is about to stop that it may be asked for again soon.
+
+    Raises:
+        ApiError: the server is about to stop.
+    """
+    try:
+        yield
     except QueueFullError as error:
         if not service.runs.is_draining:
             raise

@@ -161,14 +161,29 @@ class LiveRuns:
             QueueFullError: as many runs are open as the team allows, or the server is about to stop.
             TooManyRequestsError: as many runs of the caller's are open as it may have.
         """
-        if self.is_draining:
-            raise QueueFullError("the server is about to stop and takes no more questions")
         self._check_room(caller)
         priority = caller.priority + min(priority, 0)
         user = caller.user(end_user)
         run = self.team.start(
             question, plan=plan, expert=expert, instructions=instructions, user=user, priority=priority
         )
+        return self._keep(run)
+
+    async def resume(self, run_id: str, caller: Caller) -> LiveRun:
+        """Go on with a run whose server has died.
+
+        Raises:
+            JournalError: there is no such run, or it is somebody else's.
+            RunError: it goes on or has ended, or was asked of another team.
+            RoutingError: it was asked of an expert that the team no longer has.
+            QueueFullError: as many runs are open as the team allows, or the server is about to stop.
+            TooManyRequestsError: as many runs of the caller's are open as it may have.
+        """
+        self._check_room(caller)
+        await self.recorded(run_id, caller)
+        return self._keep(await self.team.resume(run_id))
+
+    def _keep(self, run: Run) -> LiveRun:
         live = self._runs[run.id] = LiveRun(run)
         self._tasks.start_soon(live.keep)
         self._forget()
@@ -176,6 +191,8 @@ class LiveRuns:
 
     def _check_room(self, caller: Caller) -> None:
         """Check that a caller may have one more run: whoever lets its runs go on unheard must not fill the queue."""
+        if self.is_draining:
+            raise QueueFullError("the server is about to stop and takes no more questions")
         if caller.open_runs is None:
             return
         own = sum(run.is_to_be_answered and caller.may_see(run.user) for run in self._runs.values())

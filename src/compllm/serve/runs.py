@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import anyio
@@ -15,9 +16,9 @@ from fastapi.sse import format_sse_event
 
 from compllm.codec import decode, encode
 from compllm.core.events import Stamped
-from compllm.errors import JournalError
+from compllm.errors import JournalError, RunError
 from compllm.explain import Explanation, explain
-from compllm.serve.answering import Ask, begin, expert_of, plan_of
+from compllm.serve.answering import Ask, admission, begin, expert_of, plan_of
 from compllm.serve.callers import Caller
 from compllm.serve.dry import dry_run
 from compllm.serve.entry import ERRORS, Admitted, ServiceOf
@@ -77,6 +78,20 @@ async def cancel(run_id: str, service: ServiceOf, caller: Admitted) -> RunView:
         with anyio.move_on_after(_STOPPING_S):
             await run.ended()
     return await _view(run_id, service, caller)
+
+
+@router.post("/{run_id}/resume", status_code=202)
+async def resume(run_id: str, response: Response, service: ServiceOf, caller: Admitted) -> RunStarted:
+    """Go on with a run whose server has died; what was answered is not asked again."""
+    try:
+        with admission(service):
+            run = await service.runs.resume(run_id, caller)
+    except JournalError as error:
+        raise _unknown(run_id) from error
+    except RunError as error:
+        raise ApiError(HTTPStatus.CONFLICT, str(error), "not_interrupted", "run_id") from error
+    response.headers.update({"Location": f"/v1/runs/{run.id}", "compllm-run": run.id})
+    return RunStarted(id=run.id)
 
 
 @router.get("/{run_id}/events", response_model=None, responses=_EVENTS)

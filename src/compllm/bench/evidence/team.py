@@ -96,10 +96,7 @@ class BenchTeam(Team):
             self._executor.observers,
             self.meter,
         )
-        run = Run(run_id, question, stages)
-        run.open()
-        self._executor.tasks.start_soon(run.live)
-        return run
+        return self._launch(Run(run_id, question, stages))
 
 
 def _reply(events: list[Stamped]) -> Reply:
