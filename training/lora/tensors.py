@@ -93,15 +93,17 @@ def gguf_tensors(
         yield name, np.ascontiguousarray(interleave_heads(matrix, count) if count else matrix, np.float16)
 
 
-def peft_tensors(tensors: Iterable[tuple[str, Matrix]], heads: Heads | None) -> Iterator[tuple[str, Matrix]]:
+def peft_tensors(
+    tensors: Iterable[tuple[str, NDArray[np.float16]]], heads: Heads | None
+) -> Iterator[tuple[str, Matrix]]:
     """Yield the tensors of an adapter file as peft reads them, in float32: the way back from `gguf_tensors`.
 
     Raises:
         ValueError: a tensor is none of a linear layer of a llama model.
     """
-    for name, matrix in tensors:
-        count = heads.of(name) if heads else None
-        yield peft_name(name), np.ascontiguousarray(part_heads(matrix, count) if count else matrix, np.float32)
+    for name, halved in tensors:
+        count, matrix = heads.of(name) if heads else None, halved.astype(np.float32)
+        yield peft_name(name), np.ascontiguousarray(part_heads(matrix, count) if count else matrix)
 
 
 def weighted_mean(adapters: Sequence[tuple[float, Mapping[str, Matrix]]]) -> dict[str, Matrix]:
