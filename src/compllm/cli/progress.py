@@ -46,6 +46,7 @@ class Progress:
     def _line(self, event: ev.Event) -> str:
         match event:
             case ev.RunStarted(_, _, team, planner):
+                self._running.clear()  # of a process that has died
                 return f"[bold]team {escape(team)}[/bold], planner: {escape(planner)}"
             case ev.PlanNoted(_, note):
                 return f"[yellow]note: {_plain(note)}[/yellow]"
