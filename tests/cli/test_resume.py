@@ -29,7 +29,7 @@ def test_a_killed_question_is_answered_without_asking_twice(invoke: Invoke, serv
         asked_for = [request.body["messages"][-1]["content"] for request in server.seen if "messages" in request.body]
     assert (resumed.exit_code, resumed.stdout) == (0, "Ada. [1]\n1815. [2]\n")
     assert "#1 answered in" in resumed.stderr
-    assert "at the same time" not in resumed.stderr
+    assert "at the same time as" not in resumed.stderr
     assert asked_for == ["Who?", "When was Ada born?", "When was Ada born?"]
     shown = invoke("runs", "show", run).stdout
     assert "interrupted" in shown
