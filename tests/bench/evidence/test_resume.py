@@ -8,6 +8,7 @@ from pathlib import Path
 from compllm.bench.evidence.records import Record, append
 from compllm.bench.evidence.reply import Cost, Reply
 from compllm.bench.evidence.rows import write_rows
+from compllm.bench.evidence.run import setting_of
 from compllm.bench.evidence.scores import score
 from compllm.bench.evidence.systems.base import Endpoint, fingerprint
 from compllm.config import load_team
@@ -37,7 +38,7 @@ def test_results_are_compared_in_a_folder_with_an_at(invoke: Invoke, folder: Pat
 def test_answers_of_another_endpoint_are_not_mixed_in(invoke: Invoke, serve: Serve, folder: Path) -> None:
     with serve(good("70")):
         write_rows(folder / "P.jsonl", [ROW])
-        asked_with = fingerprint(load_team(folder), None, Endpoint(FIRST, "m"))
+        asked_with = setting_of(fingerprint(load_team(folder), None, Endpoint(FIRST, "m")), ROW)
         append(folder / "r.jsonl", replace(done("autogen"), setting=asked_with))
 
         def run(systems: str, url: str, model: str = "m") -> int:

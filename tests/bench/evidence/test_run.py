@@ -12,7 +12,7 @@ from compllm.bench.evidence.judge import Judge
 from compllm.bench.evidence.metering import Meter
 from compllm.bench.evidence.records import read_records
 from compllm.bench.evidence.reply import Reply
-from compllm.bench.evidence.rows import EvidenceRow
+from compllm.bench.evidence.rows import EvidenceRow, GoldStep
 from compllm.bench.evidence.run import remaining, run_system
 from compllm.bench.evidence.systems.base import Endpoint, Factory, Setting, System, fingerprint
 from compllm.config import load_team
@@ -106,6 +106,15 @@ async def test_results_of_another_setting_are_not_mixed_in(tmp_path: Path, setti
     with pytest.raises(ConfigError, match="another team"):
         remaining(ROWS, systems, out, "as now")
     assert [work.system for work in remaining(ROWS, {"b": systems["a"]}, out, "as now")] == ["b"]
+
+
+async def test_results_by_another_gold_plan_are_not_mixed_in(tmp_path: Path, setting: Setting) -> None:
+    out, systems = tmp_path / "results.jsonl", {"a": factory({row.id: Reply("70") for row in ROWS})}
+    await run_system(remaining(ROWS[:1], systems, out, "as now")[0], setting, out)
+    assert remaining(ROWS[:1], systems, out, "as now") == []
+    mended = replace(ROWS[0], plan=(*ROWS[0].plan, GoldStep(9, "And then?")))
+    with pytest.raises(ConfigError, match="another gold plan"):
+        remaining([mended], systems, out, "as now")
 
 
 def test_a_setting_is_told_by_team_documents_judge_and_endpoint(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What came of one question with one system; `setting` is the `fingerprint` of what it was asked with."""
+    """What came of one question with one system; `setting` is the fingerprint of what it was asked with."""
 
     system: str
     id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,13 +35,14 @@ def remaining(rows: Sequence[EvidenceRow], systems: Mapping[str, Factory], out: 
     """
     done = read_records(out) if out.is_file() and out.stat().st_size else []
     asked = {row.id: (row.question, row.parts) for row in rows}
+    settings = {row.id: setting_of(setting, row) for row in rows}
     for record in done:
         if asked.get(record.id, (record.question, record.gold)) != (record.question, record.gold):
             raise ConfigError(f"{out}: holds results of another set ({record.id} is another question); name a new file")
-        if record.id in asked and record.system in systems and record.setting != setting:
+        if record.system in systems and settings.get(record.id, record.setting) != record.setting:
             raise ConfigError(
-                f"{out}: holds results of {record.system} with another team, other documents or adapters, or another "
-                "judge or endpoint; name a new file"
+                f"{out}: holds results of {record.system} with another team, other documents or adapters, another "
+                "judge or endpoint, or another gold plan; name a new file"
             )
     keys = {record.key for record in done}
     left = [
@@ -64,8 +66,14 @@ async def run_system(
     """
     async with work.open(setting) as system:
         for row in work.rows:
-            append(out, replace(await _asked(work.system, system, row, judge), setting=work.setting))
+            record = await _asked(work.system, system, row, judge)
+            append(out, replace(record, setting=setting_of(work.setting, row)))
             advance()
+
+
+def setting_of(setting: str, row: EvidenceRow) -> str:
+    """Return what a result depends on besides its question: oracles follow the gold plan, and all are scored by it."""
+    return f"{setting}-{hashlib.sha256(repr(row.plan).encode()).hexdigest()[:8]}"
 
 
 async def _asked(name: str, system: System, row: EvidenceRow, judge: Judge | None) -> Record:
