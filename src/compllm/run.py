@@ -99,6 +99,7 @@ class Run:
     _unrecorded: bool = False
     _has_reader: bool = True
     _has_begun: bool = False
+    _has_ended: bool = False
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _finished: anyio.Event | None = None
 
@@ -132,6 +133,7 @@ class Run:
             try:
                 await self._publish_all()
             finally:
+                self._has_ended = True
                 self.stages.executor.end_run(self.id)
 
     async def _publish_all(self) -> None:
@@ -171,7 +173,7 @@ class Run:
         """Stop everything that is under way for this run; its nodes end as cancelled. The first reason counts."""
         is_first = not self._cancelled
         self._cancelled = self._cancelled or reason
-        if not self._has_begun:
+        if self._has_ended or not self._has_begun:
             return  # `live` heeds it when it begins
         if not self.stages.executor.is_open(self.id):
             self._writing.cancel()
