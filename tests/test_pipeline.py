@@ -98,6 +98,17 @@ async def test_a_step_of_a_plan_may_be_as_long_as_a_question(tmp_path: Path) -> 
             await team.ask("?", plan=parse_plan(f"1. a\n2. {'x' * 16_001}"))
 
 
+async def test_whoever_waits_while_the_team_closes_is_told_that_the_run_was_interrupted(tmp_path: Path) -> None:
+    async def ask(team: Team) -> None:
+        with pytest.raises(RunError, match="interrupted"):
+            await team.ask("What?")
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as waiting, team_of(tmp_path, one=FakeExpert(hang=True)) as team:
+            waiting.start_soon(ask, team)
+            await anyio.wait_all_tasks_blocked()
+
+
 async def test_whoever_stops_reading_cancels(tmp_path: Path) -> None:
     fake = FakeExpert(hang=True)
     async with team_of(tmp_path, one=fake) as team:

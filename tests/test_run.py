@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from compllm.core.plan import SubQuery
 from compllm.core.routing import Assignment
 from compllm.core.rules import Rules
 from compllm.errors import AggregationError, ExpertError
+from compllm.experts.base import ChatRequest, Chunk
 from compllm.experts.expert import NOT_FOUND
 from compllm.experts.fake import FakeExpert
 from compllm.planner.base import Note
@@ -345,6 +347,38 @@ async def test_a_cancelled_run_ends_soon_and_says_why(when: str) -> None:
     assert events[-1].reason == "cancelled: enough"
     assert len(of(ev.RunCancelled, events)) == 1
     assert fake.open_streams == 0
+
+
+@pytest.mark.parametrize("ticks", range(10))
+async def test_a_run_that_ends_as_cancelled_was_told_to_be_at_any_time(ticks: int) -> None:
+    async with lab({"a": FakeExpert()}) as team:
+        run = team.start("1. x")
+        for _ in range(ticks):
+            await anyio.lowlevel.checkpoint()
+        run.cancel("enough")
+        events = [event async for event in told(run)]
+    assert len(of(ev.RunCancelled, events)) == (not isinstance(events[-1], ev.RunCompleted))
+
+
+async def test_a_cancelled_run_that_stops_after_its_deadline_stays_cancelled_for_the_first_reason() -> None:
+    class Slow(FakeExpert):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+            try:
+                async with aclosing(super().stream(request)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.4)
+
+    async with lab({"a": FakeExpert(), "b": Slow(hang=True)}) as team:
+        run = team.start("1. [a] x\n2. [b] hangs", deadline_s=0.3)
+        await anyio.wait_all_tasks_blocked()
+        run.cancel("enough")
+        run.cancel("the caller went away")
+        events = [event async for event in told(run)]
+    assert of(ev.RunCancelled, events) == [ev.RunCancelled(run.id, "enough")]
+    assert events[-1] == ev.RunFailed(run.id, "cancelled: enough")
 
 
 async def test_a_run_that_is_cancelled_before_it_has_begun_ends_and_harms_nobody() -> None:

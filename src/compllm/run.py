@@ -102,6 +102,7 @@ class Run:
     _unrecorded: bool = False
     _has_reader: bool = True
     _has_begun: bool = False
+    _has_ended: bool = False
     _writing: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _finished: anyio.Event | None = None
 
@@ -141,6 +142,7 @@ class Run:
             try:
                 await self._publish_all()
             finally:
+                self._has_ended = True
                 self.stages.executor.end_run(self.id)
 
     async def _publish_all(self) -> None:
@@ -148,18 +150,18 @@ class Run:
         planner = self.stages.planner.name
         self.notify(ev.RunStarted(self.id, self.question, self.stages.team, planner, self.user, self.priority))
         in_time = await self._execute(deadline_s)
+        ending: ev.RunCompleted | ev.RunFailed | None = None
         with self._writing:
             ending = await self._conclude(deadline_s, in_time=in_time)
-        if self._writing.cancelled_caught:
+        if self._writing.cancel_called and not isinstance(ending, ev.RunCompleted):
             self.notify(ev.RunCancelled(self.id, self._cancelled))
-            ending = ev.RunFailed(self.id, f"cancelled: {self._cancelled}")
-        stamped = self._record(ending)
+        stamped = self._record(ending or ev.RunFailed(self.id, f"cancelled: {self._cancelled}"))
         with anyio.CancelScope(shield=True):
             await self._flush()
         self._publish(stamped)
 
     async def _execute(self, deadline_s: float) -> bool:
-        """Plan and run until every node has ended; return whether that was before the deadline."""
+        """Plan and run until every node has ended; return whether nothing was left to the deadline to end."""
         executor = self.stages.executor
         finished = self.open()
         if self._cancelled:
@@ -171,19 +173,21 @@ class Run:
                 planning.cancel_scope.cancel()
         if not executor.is_open(self.id):
             return True
+        in_time = bool(self._cancelled)  # and has yet to stop
         self.cancel(self._too_late)
         await finished.wait()
-        return False
+        return in_time
 
     def cancel(self, reason: str) -> None:
-        """Stop everything that is under way for this run; its nodes end as cancelled."""
+        """Stop everything that is under way for this run; its nodes end as cancelled. The first reason counts."""
+        is_first = not self._cancelled
         self._cancelled = self._cancelled or reason
-        if not self._has_begun:
+        if self._has_ended or not self._has_begun:
             return  # `live` heeds it when it begins
-        if self.stages.executor.is_open(self.id):
-            self.stages.executor.dispatch(ev.RunCancelled(self.id, reason))
-        else:
+        if not self.stages.executor.is_open(self.id):
             self._writing.cancel()
+        elif is_first:
+            self.stages.executor.dispatch(ev.RunCancelled(self.id, reason))
 
     async def _plan(self) -> None:
         """Add the planner's steps; one that fails, or takes more than its share of the time, costs no question."""

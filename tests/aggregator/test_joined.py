@@ -79,3 +79,18 @@ async def test_one_of_three_is_named_by_its_question() -> None:
     parts = (*given, Part(4, "Which is earliest?", "1902", "c", (1, 2, 3)))
     pieces = [piece async for piece in JoinedAggregator().join("Which came first, Ann, Bob or Cid?", parts)]
     assert pieces[-1] == "\n1902 (When was Bob?). [4]"
+
+
+@pytest.mark.parametrize(
+    ("question", "asked", "line"),
+    [
+        ("Which is older, Rome or the city of Ann?", ("When was the foundation of Rome?", "When?"), "Rome (1895). [3]"),
+        ("Who died first, Bob or the author of It?", ("When did the author of Us die?", "When?"), None),
+        ("In the war, who fell first, Ann or Bob?", ("When did Ann fall?", "When did Bob fall?"), None),
+    ],
+)
+async def test_no_choice_gets_the_name_of_the_other(question: str, asked: tuple[str, str], line: str | None) -> None:
+    given = (Part(1, asked[0], "1895", "a"), Part(2, asked[1], "1938", "b"))
+    parts = (*given, Part(3, "Which is earlier?", "1895", "c", (1, 2)))
+    pieces = [piece async for piece in JoinedAggregator().join(question, parts)]
+    assert pieces[-1] == f"\n{line or f'1895 ({asked[0]}). [3]'}"

@@ -53,6 +53,13 @@ def test_a_plan() -> None:
     assert plan[5].parents == (1, 2)
 
 
+@pytest.mark.parametrize("after", ["(after #1, and #2)", "(after #1 , #2).", "( after #1 and #2 )"])
+def test_what_a_step_follows_may_be_written_as_people_write(after: str) -> None:
+    assert parse_plan(f"1. x\n2. y\n3. Which is first? {after}")[3] == SubQuery(
+        3, "Which is first?", None, frozenset({1, 2})
+    )
+
+
 @given(st.data())
 def test_any_chunking_gives_the_same_steps(data: st.DataObject) -> None:
     assert read(data.draw(cut(PLAN))) == (list(parse_plan(PLAN).steps), None)

@@ -199,6 +199,16 @@ async def test_an_adapter_is_asked_once_only() -> None:
 
 @pytest.mark.parametrize(
     ("question", "steps"),
+    [("Why?", ["Why?"]), ("What is DNA? And who wrote Hamlet?", ["What is DNA?", "Who wrote Hamlet?"])],
+)
+async def test_an_adapter_that_ends_no_step_loses_no_question(question: str, steps: list[str]) -> None:
+    made, notes = await plan(WrittenPlans("1. [a] wh wh wh", finish_reason="length"), question, adapter="planner")
+    assert [step.text for step in made] == steps
+    assert "cut off after" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "steps"),
     [
         ("What is DNA? And who wrote Hamlet?", ["What is DNA?", "Who wrote Hamlet?"]),
         ("What is DNA? And what is it for?", ["What is DNA? And what is it for?"]),

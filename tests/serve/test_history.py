@@ -37,6 +37,7 @@ def asked_after(before: tuple[str, str], question: str) -> str:
             "What did Leonardo da Vinci paint?",
         ),
         (("Who wrote Emma?", ""), "What is that?", "What is Emma?"),
+        (("What causes scurvy?", "A lack of vitamin C."), "How is it treated?", "How is it treated?"),
     ],
 )
 def test_a_pronoun_stands_for_a_name_before_it(before: tuple[str, str], question: str, expected: str) -> None:
@@ -54,6 +55,14 @@ def test_a_pronoun_stands_for_a_name_before_it(before: tuple[str, str], question
         (FRANCE, "Why?", "The capital of France is Paris. Why?"),
         (("Who led France in 1950?", "Vincent Auriol."), "And in 1960?", "Who led France in 1960?"),
         (("Who led France?", "Vincent Auriol."), "And in 1960?", "Who led France in 1960?"),
+        (("Who was king in England?", "George V."), "And in 1900?", "Who was king in England in 1900?"),
+        (("Who was king in England in 1820?", "George."), "And in 1900?", "Who was king in England in 1900?"),
+        (("Who was king in England in 1820?", "George."), "And in France?", "Who was king in France in 1820?"),
+        (
+            ("What is the population of Paris in 1900?", ""),
+            "And in London?",
+            "What is the population of London in 1900?",
+        ),
         (
             ("What does a cardiologist treat?", "Hearts."),
             "And an endocrinologist?",

@@ -11,6 +11,9 @@ from compllm.aggregator.base import Part, answered, cite
 _EITHER = re.compile(r"[^?]*?[,:]\s+(?P<one>[^?]+?),?\s+or\s+(?P<other>[^?]+?)\s*\?\s*")
 _CHOICE = re.compile(r"\b(?:which|who|whose|or)\b", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
+_NAME = re.compile(r"\b[A-Z]\w*")
+# Words that options and steps share without being about the same thing.
+_SMALL_WORDS = frozenset("a an the of in on at for to by from with and was is were are did".split())  # noqa: SIM905 - as text
 
 
 class JoinedAggregator:
@@ -46,9 +49,12 @@ def _plain(answer: str) -> str:
 
 
 def _option(question: str, chosen: Part, other: Part) -> str | None:
-    """Return which of "..., A or B?" the chosen step asked about, if the words that they share make it clear."""
+    """Return which of "..., A or B?" the chosen step asked about, if the words that they share make it clear.
+
+    An option with names needs one of them in the step: "the composer of Tosca" is not "the composer of Aida".
+    """
     match = _EITHER.fullmatch(question)
-    if match is None or any(", and " in option for option in match.groups()):
+    if match is None or any("," in option for option in match.groups()):
         return None
     one, another = match.groups()
     straight = _shared(one, chosen) + _shared(another, other)
@@ -56,8 +62,15 @@ def _option(question: str, chosen: Part, other: Part) -> str | None:
     if straight == crossed:
         return None
     option = one if straight > crossed else another
+    names = {name.casefold() for name in _NAME.findall(option)}
+    if names and not names & _words(chosen.question):
+        return None
     return option[0].upper() + option[1:]
 
 
 def _shared(option: str, part: Part) -> int:
-    return len({*_WORD.findall(option.casefold())} & {*_WORD.findall(part.question.casefold())})
+    return len((_words(option) & _words(part.question)) - _SMALL_WORDS)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))

@@ -2,7 +2,8 @@
 
 `calculate` understands the closing steps of plans in English: "Which is earlier, 13 June 1895 or 1938?", "Is 5 greater
 than 3?", "What is the difference between 1995 and 2006?", "What is the average of 2, 3 and 4?", "What is 3 * (4 + 5)?".
-It says nothing where it would have to guess: two numbers where one is wanted, units that differ, dates that overlap.
+It says nothing where it would have to guess: two numbers where one is wanted, a number that is part of a name ("Type 2
+diabetes"), units that differ, dates that overlap.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal, Inexact, localcontext
 from fractions import Fraction
 from functools import reduce
 
 MAX_CHARACTERS = 2000
 _MAX_EXPRESSION = 200
 _MAX_BITS = 2048  # of a power
+_MAX_DIGITS = 30  # of a result that is no whole number
 
 _MONTH = (
     r"(?:January|February|March|April|May|June|July|August|September|October|November|December"
@@ -30,9 +33,18 @@ _DATE = re.compile(
     r"|\b(?P<iso>\d{4}-\d{2}-\d{2})\b",
     re.IGNORECASE,
 )
+# "the 15th century", "the 1990s": from the first to the last day.
+_PERIOD = re.compile(r"\b(?:(?P<century>\d{1,2})(?:st|nd|rd|th)[\s-]+century|(?P<decade>\d{3}0)s)\b", re.IGNORECASE)
+_IN_MONTH = re.compile(rf"\b{_MONTH}(?!\w)", re.IGNORECASE)
+# A letter right before a number makes it part of a name: A380, IPv6, GPT-4.
 _NUMBER = re.compile(
-    r"(?P<sign>(?<!\w)[-−])?(?P<currency>[$€£¥])?(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-    r"\s*(?P<scale>thousand|million|billion|trillion)?\s*(?P<unit>%|[^\W\d_]+)?",
+    r"(?P<name>[^\W\d_]/?(?=\d)|(?-i:[A-Z])-(?=\d))?"
+    r"(?P<sign>(?<!\w)[-−–])?(?P<currency>[$€£¥])?"
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"\s*(?P<scale>thousand|million|billion|trillion)?\s*"
+    r"(?P<unit>%|per\s?cent|[$€£¥]|(?:[ap]\.\s?m|b\.\s?c(?:\.\s?e)?|a\.\s?d|c\.\s?e)\b\.?"
+    r"|[°º]?\s*(?:(?:square|cubic|sq\.?|cu\.?|degrees?|metric|short|long|nautical|light|fluid)\s+)?[^\W\d_]+"
+    r"(?:\s*/\s*[^\W\d_]+|\s+per\s+[^\W\d_]+)?)?",
     re.IGNORECASE,
 )
 _SCALES = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -44,12 +56,34 @@ _WORDS = {
 }
 _NO_UNIT = {"", "and", "in", "at", "to", "by", "as", "for", "on", "of", "was", "is", "a", "an", "the", "ad", "ce"}
 _BEFORE_CHRIST = {"bc", "bce"}
+_HAS_BEFORE_CHRIST = re.compile(r"\bb\.?\s?c\b", re.IGNORECASE)
 # What stands behind a number and makes another one of it, in ways that are not told for sure.
-_CHANGES_NUMBER = {"am", "pm", "o", "hundred", "dozen", "score", "squared", "cubed", "factorial", "half", "halves"}
+_CHANGES_NUMBER = set(
+    """am pm o hundred dozen score squared cubed factorial third thirds quarter quarters fifths st nd rd th g d
+    """.split()  # noqa: SIM905 - a list of words reads best as words
+)
+# What does so from anywhere in the text.
+_CHANGED = re.compile(
+    r"\b(?:half|halves|twice|thrice|double|triple|minus|negative|(?:third|quarter|fifth|tenth|root|square|cube)\s+of)\b",
+    re.IGNORECASE,
+)
 # Units that may as well be thousands, millions or billions.
-_SCALE_OR_UNIT = {"k", "m", "b", "bn", "mn", "mio", "tn", "lakh", "crore"}
+_SCALE_OR_UNIT = {"k", "m", "b", "bn", "mil", "mill", "mln", "mn", "mio", "tn", "trn", "lakh", "crore"}
 _NEGATED = re.compile(r"\b(?:not|never)\b|n['’]t\b", re.IGNORECASE)
-_NEGATIVE = re.compile(r"(?:minus|negative)\b", re.IGNORECASE)
+# The word before a number, and what makes the number part of a name: "type 2", "Boeing 747".
+_WORD_BEFORE = re.compile(r"([^\W\d_][\w'’.-]*)\s+$")
+_NUMBERED = set(
+    """article category chapter class episode gate generation grade group hepatitis level model no no. page part phase
+    platform room route season section series stage step tier type version volume war
+    """.split()  # noqa: SIM905 - as above
+)
+_NO_NAME = set(
+    """about after age aged approximately around before between born c ca circa died exactly from nearly only over ph
+    roughly since than under until year i it
+    """.split()  # noqa: SIM905 - as above
+)
+# Years are not told from names: "Hastings 1066".
+_MAX_NUMBERED = 1000
 # Written with signs of arithmetic, but none: dates, telephone numbers, an event, always.
 _NO_ARITHMETIC = re.compile(
     r"(?<!\d)(?:\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4}|\d{3}-\d{3}-\d{4}|555-\d{4}|9/11|24/7)(?!\d)"
@@ -58,7 +92,8 @@ _NO_ARITHMETIC = re.compile(
 _LEAST = r"earlier|earliest|first|smaller|smallest|less|least|lower|lowest|shorter|shortest|fewer|fewest"
 _MOST = r"later|latest|last|larger|largest|greater|greatest|bigger|biggest|more|most|higher|highest|longer|longest"
 _WHICH = re.compile(
-    rf"which\b[^,:]*?\b(?:(?P<least>{_LEAST})|(?P<most>{_MOST}))\b(?:\s+of)?\s*[,:]\s*(?P<options>.+)", re.IGNORECASE
+    rf"which\b(?P<what>[^,:]*?)\b(?:(?P<least>{_LEAST})|(?P<most>{_MOST}))\b(?:\s+of)?\s*[,:]\s*(?P<options>.+)",
+    re.IGNORECASE,
 )
 _RELATIONS: Mapping[str, Callable[[int], bool]] = {
     r"(?:greater|larger|more|higher|later|longer|bigger)(?:\s+than)?\s+or\s+equal\s+to"
@@ -71,6 +106,10 @@ _RELATIONS: Mapping[str, Callable[[int], bool]] = {
     r"(?:less|smaller|fewer|lower|earlier|shorter)\s+than|before": lambda sign: sign < 0,
     r"equal\s+to|the\s+same\s+as": lambda sign: sign == 0,
 }
+# "The second largest", "less likely to be first".
+_RANKED = re.compile(
+    r"\b(?:second|third|fourth|fifth|\d+(?:nd|rd|th)|next|less|more|likely|not)\s*$|\blikely\b", re.IGNORECASE
+)
 _IS = r"(?:is|was|are|were|did|does|do)\s+(.+?)\s+(?:(?:happen|occur|come|take\s+place)\s+)?"
 _BETWEEN = re.compile(
     r"(?:what\s+(?:is|was)\s+)?(?:the\s+)?(?:absolute\s+)?(?:difference|distance)(?:\s+in\s+(?P<in>years|days))?"
@@ -105,6 +144,11 @@ class _Value:
     unit: str
     name: str
 
+    @property
+    def is_period(self) -> bool:
+        """Whether it is a decade or a century."""
+        return isinstance(self.low, date) and isinstance(self.high, date) and self.low.year != self.high.year
+
 
 def calculate(question: str) -> str | None:
     """Return the answer to a question of numbers or dates, or None if it is another, or cannot be told for sure."""
@@ -124,8 +168,10 @@ def calculate(question: str) -> str | None:
 def _which(asked: str) -> str | None:
     """Answer "Which is earlier, A or B?" with A or B as it stands there."""
     match = _WHICH.match(asked)
-    values = _values(_split(match["options"], "or")) if match else None
-    if match is None or values is None or len(values) < 2:
+    if match is None or _RANKED.search(match["what"]) or ", and " in match["options"]:
+        return None
+    values = _values(_split(match["options"], "or"))
+    if values is None or len(values) < 2:
         return None
     wanted = -1 if match["least"] else 1
     best = values[0]
@@ -142,7 +188,7 @@ def _is(asked: str) -> str | None:
     for words, holds in _RELATIONS.items():
         match = re.fullmatch(rf"{_IS}(?:{words})\s+(.+)", asked, re.IGNORECASE)
         if match:
-            values = _values([match[1], match[2]])
+            values = _values([match[1], match[2]]) if " or " not in f"{match[1]} {match[2]} " else None
             sign = _order(*values) if values else None
             return None if sign is None else "Yes" if holds(sign) else "No"
     return None
@@ -152,12 +198,13 @@ def _between(asked: str) -> str | None:
     """Answer how far two numbers or dates lie apart; dates in whole years, or in days if these are asked for."""
     match = _BETWEEN.match(asked)
     values = _values(_split(match["pair"] or match["pair2"] or match["pair3"], "and")) if match else None
-    if match is None or values is None or len(values) != 2 or not _alike(*values):
+    if match is None or values is None or len(values) != 2 or not _alike(*values) or any(v.is_period for v in values):
         return None
     low, high = sorted(values, key=lambda value: _as_date(value.low) or date.min)
     unit = (match["in"] or match["unit"] or match["unit2"] or "").casefold()
     if isinstance(low.low, Fraction) and isinstance(high.low, Fraction) and unit != "days":
-        return _text(abs(high.low - low.low))
+        has_no_zero = low.low * high.low < 0 and (unit == "years" or _HAS_BEFORE_CHRIST.search(asked))
+        return _text(abs(high.low - low.low) - (1 if has_no_zero else 0))  # 1 BC was the year before AD 1
     begin, end = _as_date(low.low), _as_date(high.low)
     if begin is None or end is None:
         return None
@@ -238,25 +285,60 @@ def _value(text: str) -> _Value | None:
     """Return the only number or date of a text; of "the war (1936)" it is 1936, named "the war"."""
     inner = re.fullmatch(r"(.+?)\s*\(([^()]+)\)", text)
     name, text = (inner[1], inner[2]) if inner else (text, text)
-    dates = list(_DATE.finditer(text))
+    if _CHANGED.search(text):
+        return None
+    dates = [*_PERIOD.finditer(text), *_DATE.finditer(text)]
     if dates:
-        days = _days(dates[0]) if len(dates) == 1 and not _NUMBER.search(_DATE.sub(" ", text)) else None
+        rest = _PERIOD.sub(" ", _DATE.sub(" ", text))
+        alone = len(dates) == 1 and not _NUMBER.search(rest) and not _HAS_BEFORE_CHRIST.search(rest)
+        days = (_period(dates[0]) if dates[0].re is _PERIOD else _days(dates[0])) if alone else None
         return _Value(*days, "", name) if days else None
-    numbers = list(_NUMBER.finditer(text))
+    numbers = [number for number in _NUMBER.finditer(text) if not number["name"]]
     if not numbers and text.casefold().strip() in _WORDS:
         return _Value(*2 * (Fraction(_WORDS[text.casefold().strip()]),), "", name)
-    return _number(numbers[0], name) if len(numbers) == 1 and not _NEGATIVE.match(text) else None
+    return _number(numbers[0], name) if len(numbers) == 1 and not _IN_MONTH.search(text) else None
 
 
 def _number(match: re.Match[str], name: str) -> _Value | None:
-    unit = (match["unit"] or "").casefold()
-    if unit in _CHANGES_NUMBER or (match["currency"] and unit in _SCALE_OR_UNIT):
+    unit = _unit(match["unit"] or "")
+    if unit in _CHANGES_NUMBER or unit[:1].isnumeric() or (match["currency"] and unit in _SCALE_OR_UNIT):
         return None
     number = Fraction(match["number"].replace(",", "")) * _SCALES[(match["scale"] or "").casefold()]
+    if unit not in _BEFORE_CHRIST and _is_in_name(match, number):
+        return None
     negative = bool(match["sign"]) != (unit in _BEFORE_CHRIST)
     number = -number if negative else number
     unit = "" if unit in _NO_UNIT | _BEFORE_CHRIST else unit.rstrip("s")
     return _Value(number, number, match["currency"] or unit, name)
+
+
+def _unit(written: str) -> str:
+    """Return a unit in one spelling: "B.C." is "bc", "per cent" is "%"."""
+    unit = " ".join(written.casefold().split())
+    unit = re.sub(r"[.\s]", "", unit) if re.match(r"[abcp]\.", unit) else unit
+    return "%" if re.fullmatch(r"per ?cent", unit) else unit
+
+
+def _is_in_name(match: re.Match[str], number: Fraction) -> bool:
+    """Whether a number is part of a name: "type 2", "Boeing 747", "32-bit"."""
+    if re.match(r"-[^\W\d_]", match.string[match.end("number") :]):
+        return True
+    before = _WORD_BEFORE.search(match.string[: match.start()])
+    if before is None or number >= _MAX_NUMBERED or match["currency"]:
+        return False
+    word = before[1].casefold()
+    is_name = before[1] != word and word.replace(".", "") not in _NO_UNIT | _NO_NAME
+    return word in _NUMBERED or is_name
+
+
+def _period(match: re.Match[str]) -> tuple[date, date] | None:
+    """Return the first and the last day of a century or a decade; "the 1900s" may be either."""
+    if match["decade"]:
+        first = int(match["decade"])
+        last = first + (99 if first % 100 == 0 else 9)
+    else:
+        first, last = int(match["century"]) * 100 - 99, int(match["century"]) * 100
+    return (date(first, 1, 1), date(last, 12, 31)) if first > 0 else None
 
 
 def _days(match: re.Match[str]) -> tuple[date, date] | None:
@@ -306,4 +388,10 @@ def _as_date(point: Point, *, last: bool = False) -> date | None:
 
 
 def _text(number: Fraction) -> str:
-    return str(number.numerator) if number.denominator == 1 else f"{float(number):.10g}"
+    """Return a number in decimals, all of them if they end."""
+    with localcontext(prec=_MAX_DIGITS) as context:
+        found = Decimal(number.numerator) / Decimal(number.denominator)
+        if context.flags[Inexact]:
+            context.prec = max(10, found.adjusted() + 3)
+            found = +found
+        return format(found, "f")

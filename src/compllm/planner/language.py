@@ -20,7 +20,7 @@ MAX_STEPS = 32
 MAX_LINE_CHARACTERS = 4_000
 
 _LINE = re.compile(r"^(?P<id>\d{1,9})\s*[.):]\s*(?:\[(?P<tag>[^\[\]]{1,80})\]\s*)?(?P<text>.*)$")
-_AFTER = re.compile(r"\(after\s+(?P<steps>#\d{1,9}(?:\s*(?:,|and)\s*#\d{1,9})*)\)$", re.IGNORECASE)
+_AFTER = re.compile(r"\(\s*after\s+(?P<steps>#\d{1,9}(?:\s*(?:,\s*and|,|and)\s*#\d{1,9})*)\s*\)\.?$", re.IGNORECASE)
 
 STEP_FORM = "write it as `1. [field] question`"
 

@@ -32,9 +32,11 @@ _IMPERATIVE = re.compile(
 )
 _ALSO = r"(?:(?:and|also|then|plus|in addition|finally|secondly|moreover)\b,?\s+)"
 _QUESTION = re.compile(rf"{_ALSO}*{_ASKS}", re.IGNORECASE)
-_ITEM = re.compile(r"(?:^|\s)(?:\(?\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
+_MARK = re.compile(r"(?:^|(?<=\s))(?:\(?(?P<number>\d{1,2})[.)]|(?P<bullet>[-*•]))\s+", re.MULTILINE)
 _NEXT_SENTENCE = re.compile(rf"(?<=[?;])\s+(?={_ALSO}*{_ASKS})", re.IGNORECASE)
 _JOIN = re.compile(rf"\s*[,;]?\s+(?:and|plus)\s+(?:also\s+)?(?={_ASKS})|\s*[,;]\s+(?={_ASKS})", re.IGNORECASE)
+# Of quotations in single marks; the end of "dogs'" looks like one's end.
+_OPENS, _CLOSES = re.compile(r"(?<!\w)['‘](?=\w)"), re.compile(r"(?<=[\w.?!,])['’](?!\w)")
 _HAS_AND = re.compile(r"\b(?:and|plus)\b", re.IGNORECASE)
 _OPENING = re.compile(rf"^{_ALSO}+", re.IGNORECASE)
 # "For a quiz I need two answers." says only that questions follow, if every word of it is one of these.
@@ -98,7 +100,7 @@ def split_question(question: str, max_parts: int = MAX_STEPS) -> list[str]:
     """
     asked = _after_announcement(question.strip())
     parts = [_tidy(part) for part in _split_list(asked) or _split_sentences(" ".join(asked.split()))]
-    if not 2 <= len(parts) <= max_parts or _belong_together(parts):
+    if not 2 <= len(parts) <= max_parts or _belong_together(parts) or any(map(_cuts_quotation, parts)):
         return [" ".join(question.split())]
     return parts
 
@@ -119,10 +121,35 @@ def _belong_together(parts: list[str]) -> bool:
 
 def _split_list(question: str) -> list[str]:
     """Return the items of a numbered or bulleted list of questions; text before the first item is its heading."""
-    heading, *items = _ITEM.split(question)
+    heading, *items = _at_marks(question)
     if _after_announcement(f"{heading.strip()} ").strip() or len(items) < 2:
         return []
     return items if all(item.endswith("?") or _asks(item) for item in items) else []
+
+
+def _at_marks(text: str) -> list[str]:
+    """Cut a text at the marks of a list: all of the first one's kind, each where an item may begin.
+
+    The others are arithmetic ("What is 5 - 3?"), spans, dashes, or numbers at the end of a sentence.
+    """
+    cuts: list[re.Match[str]] = []
+    for mark in _MARK.finditer(text):
+        last = cuts[-1] if cuts else mark
+        begins_line = not text[: mark.start()].rpartition("\n")[2].strip()
+        if mark["number"] and last["number"]:
+            follows = last is mark or int(mark["number"]) == int(last["number"]) + 1
+        else:
+            follows = mark["bullet"] == last["bullet"] and text[: mark.start()].rstrip()[-1:] in set("?.!:;")
+        if follows or (begins_line and mark["bullet"] == last["bullet"]):
+            cuts.append(mark)
+    ends = [*(cut.start() for cut in cuts), len(text)]
+    return [text[start:end].strip() for start, end in zip([0, *(cut.end() for cut in cuts)], ends, strict=True)]
+
+
+def _cuts_quotation(part: str) -> bool:
+    """Whether a quotation begins or ends outside of a part."""
+    straight, opened, closed = part.count('"'), len(_OPENS.findall(part)), len(_CLOSES.findall(part))
+    return straight % 2 == 1 or part.count("“") != part.count("”") or opened > closed
 
 
 def _split_sentences(question: str) -> list[str]:

@@ -120,7 +120,7 @@ class ModelPlanner:
                 later += parts[1:]
                 steps.append(SubQuery.literal(step.id, parts[0]) if len(parts) > 1 else step)
                 yield steps[-1]
-        room = self._max_steps - len(steps)
+        room = max(0, self._max_steps - len(steps))
         for number, text in enumerate(later[:room], start=steps[-1].id + 1):
             yield SubQuery.literal(number, text)
         if later[room:]:
@@ -129,7 +129,7 @@ class ModelPlanner:
     async def _write(
         self, question: str, steps: Sequence[SubQuery], problem: str
     ) -> AsyncGenerator[SubQuery | None, None]:
-        """Yield the steps that the model writes, and None if a trained one is cut off, going round in circles."""
+        """Yield the steps that the model writes, and None if a trained one is cut off after one, going in circles."""
         reader = PlanReader(max_steps=self._max_steps, steps=steps)
         async with self._lease() as backend:
             as_json = backend.supports_json_schema and not backend.supports_grammar and not steps
@@ -144,7 +144,7 @@ class ModelPlanner:
                     self.completion_tokens += chunk.completion_tokens or 0
                     for step in _read(reader, objects, chunk.text):
                         yield step
-                    if chunk.finish_reason == "length" and self._adapter:
+                    if chunk.finish_reason == "length" and self._adapter and reader.steps:
                         yield None
                         return
                     if chunk.finish_reason == "length":

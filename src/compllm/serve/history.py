@@ -89,7 +89,8 @@ class _Before:
         if self.topic is not None:
             return self.topic if kind != "person" or names(self.topic) or self.asked[:3].lower() == "who" else None
         asked = [name.text for name in names(self.asked)]
-        new = [name.text for name in names(self._first_sentence) if not any(name.text in known for known in asked)]
+        said = [name.text for name in names(self._first_sentence) if len(name.text) > 1]  # no C of "vitamin C"
+        new = [name for name in said if not any(name in known for known in asked)]
         wanted = _PERSON_WANTED if kind == "person" else _THING_WANTED
         found = [*new[:1], *asked[-1:]] if wanted.match(self.asked) else [*asked[-1:], *new[:1]]
         return found[0] if found else None
@@ -174,14 +175,19 @@ def _filled_in(fragment: str, before: _Before) -> str | None:
 
 
 def _with_phrase(asked: str, preposition: str, noun: str) -> str:
-    """Put "in Spain" where the question has "in France", else Spain for the name, else at the end."""
-    same = list(re.finditer(rf"\b{preposition}\s+(?:the\s+)?[\w'’-]+(?:\s+[A-Z][\w'’-]*)*", asked, re.IGNORECASE))
+    """Put "in Spain" where the question has "in France" (not "in 1990"), else Spain for the name, else at the end."""
+    phrases = re.finditer(rf"\b{preposition}\s+(?:the\s+)?[\w'’-]+(?:\s+(?-i:[A-Z])[\w'’-]*)*", asked, re.IGNORECASE)
+    same = [phrase for phrase in phrases if _has_digits(phrase[0]) == _has_digits(noun)]
     known = names(asked)
     if same:
         return f"{asked[: same[-1].start()]}{preposition.lower()} {noun}{asked[same[-1].end() :]}"
     if known and names(f"in {noun}"):
         return asked[: known[-1].start] + noun + asked[known[-1].end :]
     return f"{asked.rstrip(' ?.!')} {preposition.lower()} {noun}?"
+
+
+def _has_digits(text: str) -> bool:
+    return any(c.isdigit() for c in text)
 
 
 def _with_noun(noun: str, before: _Before) -> str | None:
