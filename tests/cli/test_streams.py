@@ -51,7 +51,10 @@ def test_closed_streams_that_nobody_needs_do_not_matter(team: None) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-@pytest.mark.parametrize(("command", "unbuffered"), [("experts list", ""), ("ask -q Q?", "1")])
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [("experts list", ""), ("ask -q Q?", "1"), ("--version", ""), ("--help", ""), ("runs list --help", "1")],
+)
 def test_a_full_output_is_said_once(serve: Serve, command: str, unbuffered: str) -> None:
     with serve(bad.good("fine")):
         done = shell(f"{command} >/dev/full", PYTHONUNBUFFERED=unbuffered)

@@ -5,17 +5,32 @@ Exit codes: 0 answered, 1 failed, 2 wrong usage or configuration, 3 answered wit
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from compllm._version import __version__
 from compllm.cli import ask, bench, experts, init, keys, mcp, plan, route, runs, serve, simulate
 from compllm.cli.common import reported_errors
 from compllm.cli.streams import prepare_streams
 
+
+class _Commands(TyperGroup):
+    """All commands; output that nobody can take ends in a message, also that of `--help` and `--version`."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with reported_errors():
+                return super().main(*args, **kwargs)
+        except typer.Exit as ended:
+            sys.exit(ended.exit_code)
+
+
 app = typer.Typer(
     name="compllm",
+    cls=_Commands,
     help="A team of small language models that answers like a big one.",
     no_args_is_help=True,
     add_completion=False,
