@@ -248,6 +248,14 @@ async def test_an_encoder_that_raises_anything_fails_only_its_step() -> None:
         assert "x. [1]" in answer_of(events)
 
 
+async def test_a_step_that_names_an_answer_thousands_of_times_stays_bounded() -> None:
+    fake = FakeExpert(lambda question: "x" * 5_000 if question == "Who?" else "fine")
+    async with lab({"a": fake}) as team:
+        await team.ask("1. Who?\n2. " + "#1 " * 1_000 + "?\n3. #1 or #1?")
+    lengths = sorted(map(len, questions(fake)))
+    assert lengths == [4, 2_000 + len(" or ") + 2_000 + len("?"), 1_000 * len("x" * 16 + " ") + len("?")]
+
+
 async def test_a_route_that_only_fails_after_substitution_fails_only_its_step() -> None:
     async with lab({"a": FakeExpert({"x": "secret", "y": "y"})}) as team:
         inner = team.route

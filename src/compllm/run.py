@@ -31,6 +31,8 @@ from compllm.planner.base import Note, Planner, whole_question
 _PLANNING_SHARE = 0.5
 # What stands in a later question for an answer that is missing, when the team runs nodes in spite of gaps.
 _GAP = "(unknown: step {step} has no answer)"
+# What answers add to a later question at most; each is cut where one is named so often that they would add more.
+_QUOTED_CHARACTERS = 16_000
 # What begins the naming of a gap, at the end of an answer.
 _NOT_ANSWERED = "\n\nNot answered: "
 _JOINED = JoinedAggregator()
@@ -337,7 +339,8 @@ class Run:
     async def resolve(self, node: int) -> ev.NodeRouted:
         """Put the parents' answers into the node's text and route the question that results."""
         step = self._steps[node]
-        question = step.substitute({parent: self._quoted(parent) for parent in step.references})
+        most = _QUOTED_CHARACTERS // max(1, step.display.count("#"))
+        question = step.substitute({parent: self._quoted(parent)[:most] for parent in step.references})
         self._questions[node] = question
         assignment = await self._route(question, step.tag)
         return ev.NodeRouted(self.id, node, question, assignment)
