@@ -25,6 +25,7 @@ from compllm.yamlfile import Document, Key, explain_errors, read_yaml
 
 Factor = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
@@ -69,7 +70,7 @@ class _Traffic(_Section):
 
     rate: float = Field(1.0, gt=0)
     skew: float = Field(1.0, ge=0, le=10)
-    sizes: tuple[int, int] = (2, 8)
+    sizes: tuple[Count, Count] = (2, 8)
     duration_s: float = Field(1.0, gt=0)
     spread: float = Field(0.5, ge=0, le=3)
     estimates: bool = True
@@ -141,6 +142,10 @@ def _check_names(document: Document, file: _SimulationFile) -> None:
             _known(document, ("models", name, "devices", place), device, file.devices, "device")
     for expert, model_name in file.experts.items():
         _known(document, ("experts", expert), model_name, file.models, "model")
+    least, most = file.traffic.sizes
+    if least > most:
+        problem = f"the least nodes of a plan, {least}, are more than the most, {most}"
+        raise document.error(("traffic", "sizes"), problem, "write the smaller number first")
 
 
 def _known(document: Document, key: Key, name: str, known: Mapping[str, Any], what: str) -> None:
