@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compllm.assembly import make_embedded, model_of
-from compllm.config import EmbeddedModelConfig, Name, Size, TeamFile, find_team, load_team
+from compllm.config import EmbeddedModelConfig, Name, Size, TeamFile, check_devices, find_team, load_team
 from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
 from compllm.core.simulation import Failures, Truth
@@ -137,6 +137,7 @@ def _is_simulation(data: Any) -> bool:
 
 
 def _check_names(document: Document, file: _SimulationFile) -> None:
+    check_devices(document, file.devices)
     for name, model in file.models.items():
         for place, device in enumerate(model.devices):
             _known(document, ("models", name, "devices", place), device, file.devices, "device")
