@@ -60,7 +60,7 @@ def test_trouble_and_traffic_may_be_described_too(tmp_path: Path) -> None:
         ("cores: 4", "cores: 0", r"simulation.yaml:2: devices.cpu.cores: "),
         ("devices:\n", "experts: {a: b}\ndevices:\n", r"simulation.yaml:1: experts.a: 'b' is no model"),
         ("  gpu:", "  remote:", r"simulation.yaml:3: devices.remote: `remote` is where models are"),
-        ("devices:\n", "traffic: {sizes: [8, 2]}\ndevices:\n", r"simulation.yaml:1: traffic.sizes: .* 8, .* the most, 2"),
+        ("devices:\n", "traffic: {sizes: [8, 2]}\ndevices:\n", r"simulation.yaml:1: traffic.sizes: .* 8, .* most, 2"),
         ("devices:\n", "traffic: {sizes: [0, 2]}\ndevices:\n", r"simulation.yaml:1: traffic.sizes.0: .* 1"),
     ],
 )
