@@ -18,6 +18,7 @@ from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
 from compllm.core.routing import Gate
 from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
+from compllm.experts.base import Backend
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
@@ -416,7 +417,7 @@ async def test_a_model_file_that_is_replaced_or_removed_meanwhile_costs_nothing_
     settings = Settings(tmp_path / "cache", tmp_path / "data")
     made = make_backend(load_team(path), "three", settings)
     assert isinstance(made, EmbeddedBackend)
-    backends = {"one": FakeExpert(), "two": FakeExpert(), "three": made}
+    backends: dict[str, Backend] = {"one": FakeExpert(), "two": FakeExpert(), "three": made}
     before = made.identity
     async with Team(load_team(path), settings, backends=backends, encoder=WordEncoder()) as team:
         team._executor.scheduler.correct("three", 123_456, 2.5)

@@ -88,7 +88,8 @@ async def test_what_goes_wrong_is_told_to_the_model(
 async def test_half_a_character_costs_no_answer(make_team: MakeTeam) -> None:
     news: list[str | None] = []
 
-    async def on_progress(_progress: float, _total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        del progress, total
         news.append(message)
 
     half = FakeExpert(lambda _: "Half a smile: \ud83d")
