@@ -70,6 +70,7 @@ def with_expert(line: str) -> str:
         ("experts: {a: {model: m}}\n", "1: models: this key is missing"),
         ("models: {}\nexperts: {a: {model: m}}\n", "1: models: this should be not empty"),
         (TEAM + "devices: {}\n", "11: devices: this should be not empty"),
+        (TEAM + "devices: {remote: {}}\n", "11: devices.remote: `remote` is where models are that are not on our"),
         (TEAM + "router:\n", "11: router: this should be a mapping of `key: value` lines; it is empty"),
         (
             TEAM.replace("models:\n", "models:\n  f: {backend: function, function: 3}\n"),

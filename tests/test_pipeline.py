@@ -18,6 +18,7 @@ from compllm.core import events as ev
 from compllm.core.ledger import REMOTE
 from compllm.core.routing import Gate
 from compllm.errors import ConfigError, ModelTooLargeError, PlanError, QueueFullError, RoutingError, RunError
+from compllm.experts.base import Backend
 from compllm.experts.embedded.backend import EmbeddedBackend
 from compllm.experts.fake import FakeExpert
 from compllm.journal import Journal
@@ -28,6 +29,7 @@ from compllm.router.calibration import Calibration
 from compllm.settings import Settings
 from compllm.simulation.record import record_workload
 from tests.clinic import CLINIC
+from tests.experts.test_embedded_footprint import gguf_bytes
 from tests.router.encoders import WordEncoder
 from tests.wiring import GatedFake, questions
 
@@ -416,6 +418,23 @@ async def test_a_model_that_a_reload_adds_begins_with_the_footprint_measured_bef
         team.reload(load_team(path))
         model = team._executor.scheduler.models["three"]
         assert (model.footprint_bytes, model.load_s) == (123_456, 2.5)
+
+
+async def test_a_model_file_that_is_replaced_or_removed_meanwhile_costs_nothing_learned(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(gguf_bytes())
+    path = tmp_path / "compllm.yaml"
+    path.write_text(CLINIC.replace("experts:", "  three: {backend: embedded, file: m.gguf}\nexperts:"))
+    settings = Settings(tmp_path / "cache", tmp_path / "data")
+    made = make_backend(load_team(path), "three", settings)
+    assert isinstance(made, EmbeddedBackend)
+    backends: dict[str, Backend] = {"one": FakeExpert(), "two": FakeExpert(), "three": made}
+    before = made.identity
+    async with Team(load_team(path), settings, backends=backends, encoder=WordEncoder()) as team:
+        team._executor.scheduler.correct("three", 123_456, 2.5)
+        file.unlink()
+    with Journal(settings.journal_path) as journal:
+        assert journal.recall(f"footprint of {before}") == {"bytes": 123_456, "load_s": 2.5}
 
 
 async def test_a_reload_that_is_refused_has_changed_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import psutil
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
+from compllm.core.ledger import REMOTE
 from compllm.errors import ConfigError
 from compllm.yamlfile import Document, explain_errors, read_yaml
 
@@ -332,6 +333,7 @@ def load_team(path: Path | None = None) -> TeamFile:
 def _check_references(document: Document, team: TeamFile) -> None:
     """Check what one section says of another, and that files exist."""
     config = team.config
+    check_devices(document, config.devices)
     for name, expert in config.experts.items():
         at = ("experts", name)
         _known(document, (*at, "model"), expert.model, config.models, "model")
@@ -354,6 +356,17 @@ def _check_references(document: Document, team: TeamFile) -> None:
     _check_stages(document, config)
     _check_fallbacks(document, config)
     _check_keys(document, config.server.keys)
+
+
+def check_devices(document: Document, devices: Mapping[str, Any]) -> None:
+    """Check that no device has the name that stands for models elsewhere.
+
+    Raises:
+        ConfigError: one has.
+    """
+    if REMOTE in devices:
+        problem = f"`{REMOTE}` is where models are that are not on our devices"
+        raise document.error(("devices", REMOTE), problem, "give the device another name")
 
 
 def _check_stages(document: Document, config: TeamConfig) -> None:

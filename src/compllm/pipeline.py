@@ -109,6 +109,7 @@ class Team:
         self._executor = Executor(self._make_scheduler(), self._backends, observers)
         self._journal: Journal
         self._learned: Learned
+        self._identities: dict[str, str]
         self._exit = AsyncExitStack()
 
     @classmethod
@@ -125,8 +126,10 @@ class Team:
         self._journal = Journal(self.settings.journal_path, secrets=secrets_of(self.file))
         self._exit.callback(self._journal.close)
         self._learned = Learned(self._journal, self.file.config.name, self._executor.scheduler)
-        self._learned.recall(_identities(self._backends))
-        self._exit.callback(lambda: self._learned.remember(_identities(self._backends)))
+        # Of the files as they are now: at the end they may have been replaced, or be gone.
+        self._identities = _identities(self._backends)
+        self._learned.recall(self._identities)
+        self._exit.callback(self._learned.remember, self._identities)
         await self._exit.enter_async_context(self._executor)
         return self
 
@@ -343,11 +346,13 @@ class Team:
         router = make_router(file, self._encoder, partial(_best_passages, experts))
         devices = list(self._executor.scheduler.ledger.devices.values())
         alone = are_alone(self._backends | backends, devices)
-        measured = self._learned.footprints(_identities(backends))
+        identities = _identities(backends)
+        measured = self._learned.footprints(identities)
         self._executor.scheduler.add_models([model_of(n, backends[n], each, devices) for n, each in added.items()])
         self._learned.correct(measured)
         self._executor.scheduler.admission.most_runs = file.config.limits.runs
         self._backends.update(backends)
+        self._identities.update(identities)
         tell_alone(self._backends, alone=alone)
         self._known_models.update(added)
         self._journal.hide(secrets_of(file))

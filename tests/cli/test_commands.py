@@ -250,6 +250,18 @@ def test_without_a_server_the_bundled_model_is_used(folder: Path, capsys: pytest
     assert "the bundled model is used" in capsys.readouterr().err
 
 
+def test_models_that_only_embed_are_not_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    embed = ["all-minilm:latest", "bge-m3:latest"]
+    for models, general in (([*embed, "llama3.2:3b"], "llama3.2-3b"), (embed, "smollm2")):
+        with bad.serving(bad.model_list(models)) as server:
+            port = int(server.url.split(":")[2].removesuffix("/v1"))
+            write_team(folder / "t.yaml", {port: "ollama"}, force=True)
+        config = load_team(folder / "t.yaml").config
+        assert config.experts["general"].model == general
+        assert config.planner.model == config.aggregator.model == (general if general != "smollm2" else None)
+    assert "no model that answers questions found on this machine; the bundled model is used" in capsys.readouterr().err
+
+
 def test_a_file_that_is_there_is_not_overwritten_unless_forced(folder: Path) -> None:
     path = folder / "compllm.yaml"
     path.write_text("mine")

@@ -101,6 +101,23 @@ def test_what_stands_alone_or_cannot_be_resolved_is_left_as_it_is(question: str)
 
 
 @pytest.mark.parametrize(
+    "question",
+    [
+        "Ok thanks, who painted Guernica?",
+        "Ok. Who painted Guernica?",
+        "And now, what is the capital of Peru?",
+        "Then I have another question: who wrote Faust?",
+        "But I asked for the river.",
+        "But that's wrong.",
+        "And please be brief.",
+    ],
+)
+def test_what_says_or_asks_something_by_itself_is_no_fragment(question: str) -> None:
+    assert asked_after(FRANCE, question) == question
+    assert asked_after(FRANCE, "And in which year was it founded?") == "In which year was Paris founded?"
+
+
+@pytest.mark.parametrize(
     "long", ["What is " + "a" * 50_000, "What is " + "A b " * 20_000, " " * 50_000 + "x", "Ab. " * 9_000]
 )
 def test_long_turns_take_no_long_time(long: str) -> None:

@@ -85,6 +85,21 @@ async def test_what_goes_wrong_is_told_to_the_model(
     assert said in result.content[0].text
 
 
+async def test_half_a_character_costs_no_answer(make_team: MakeTeam) -> None:
+    news: list[str | None] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        del progress, total
+        news.append(message)
+
+    half = FakeExpert(lambda _: "Half a smile: \ud83d")
+    async with make_team(one=half) as team, Client(make_mcp(team)) as client:
+        result = await client.call_tool("ask", {"question": "?", "plan": PLAN}, progress_callback=on_progress)
+    assert result.structured_content is not None
+    assert "Half a smile: ?" in result.structured_content["answer"]
+    assert "glands is asked: Does Half a smile: ? need insulin?" in news
+
+
 async def test_a_client_that_gives_up_cancels_its_run(make_team: MakeTeam) -> None:
     hanging = FakeExpert(hang=True)
     async with make_team(one=hanging) as team, Client(make_mcp(team)) as client:

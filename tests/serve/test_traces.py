@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import anyio
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -93,6 +94,14 @@ async def test_what_was_asked_and_answered_is_traced_only_when_asked_for(
     told = "".join(span.to_json() for span in exporter.get_finished_spans())
     assert told
     assert (SECRET in told, SECRET.upper() in told) == (with_content, with_content)
+
+
+async def test_half_a_character_costs_no_span(traced: Traced, exporter: InMemorySpanExporter) -> None:
+    traces = traced(with_content=True)
+    for event in (ev.RunStarted("r", "\ud83d?", "clinic", "rules", "\ud83d"), ev.RunFailed("r", "no \ud83d")):
+        traces.observe(event)
+    told = "".join(map(str, encode_spans(exporter.get_finished_spans()).resource_spans))
+    assert all(word in told for word in ("enduser.id", "gen_ai.input.messages", "no ?"))
 
 
 async def test_a_failed_attempt_and_a_failed_run_are_marked(

@@ -59,6 +59,9 @@ def test_trouble_and_traffic_may_be_described_too(tmp_path: Path) -> None:
         ("footprint: 100", "footprint: big", r"simulation.yaml:6: models.other.footprint: .* size in bytes"),
         ("cores: 4", "cores: 0", r"simulation.yaml:2: devices.cpu.cores: "),
         ("devices:\n", "experts: {a: b}\ndevices:\n", r"simulation.yaml:1: experts.a: 'b' is no model"),
+        ("  gpu:", "  remote:", r"simulation.yaml:3: devices.remote: `remote` is where models are"),
+        ("devices:\n", "traffic: {sizes: [8, 2]}\ndevices:\n", r"simulation.yaml:1: traffic.sizes: .* 8, .* most, 2"),
+        ("devices:\n", "traffic: {sizes: [0, 2]}\ndevices:\n", r"simulation.yaml:1: traffic.sizes.0: .* 1"),
     ],
 )
 def test_a_mistake_is_answered_with_file_line_and_remedy(

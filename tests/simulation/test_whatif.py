@@ -6,7 +6,7 @@ import pytest
 
 from compllm.core.ledger import Device, Model
 from compllm.core.simulation import summarise
-from compllm.core.workload import Mix, Workload, random_workload
+from compllm.core.workload import Mix, Workload, WorkNode, WorkRun, random_workload
 from compllm.errors import ConfigError, ModelTooLargeError
 from compllm.simulation.scenario import Scenario
 from compllm.simulation.whatif import simulate_all, vary
@@ -53,6 +53,12 @@ def test_a_trace_of_another_team_is_refused() -> None:
     other = Scenario(SCENARIO.devices, (Model("far"),), {"law": "far"})
     with pytest.raises(ConfigError, match="expert 'law' to model 'far', which is none of m0, m1, m2, m3; simulate it"):
         simulate_all({"as it is": SCENARIO}, workload(other), seed=1)
+
+
+def test_an_expert_of_a_trace_may_have_changed_its_model_but_none_may_be_unknown() -> None:
+    nodes = (WorkNode(1, (), "law", "far", 1.0), WorkNode(2, (), "law", "m0", 1.0))
+    with pytest.raises(ConfigError, match="expert 'law' to model 'far', which is none of m0, m1, m2, m3; simulate it"):
+        simulate_all({"as it is": SCENARIO}, Workload((WorkRun("r", 0.0, nodes),)), seed=1)
 
 
 def test_a_capacity_that_is_too_small_for_a_model_is_refused() -> None:

@@ -21,6 +21,8 @@ _HEAD = """\
 # A Comp-LLM team. Every key: docs/reference/team-file.md; ask with: compllm ask "..."
 # Give each expert a description of this form and five or more example questions: that is what routing goes by.
 """
+# Lists of models do not say which of them only embed or rerank; their names mostly do.
+_NO_ANSWERS = re.compile(r"embed|rerank|minilm|paraphrase|(?:^|[/_:-])(?:bge|gte|e5)(?:[._:-]|$)", re.IGNORECASE)
 
 
 def init(
@@ -62,8 +64,10 @@ def write_team(path: Path, ports: Mapping[int, Kind], *, force: bool = False) ->
     for endpoint in found:
         state = endpoint.problem or f"{len(endpoint.models)} model(s): {', '.join(endpoint.models)}"
         typer.echo(clean(f"{endpoint.kind} at {endpoint.base_url}: {state}"), err=True)
-    if not any(endpoint.problem is None for endpoint in found):
-        typer.echo("no usable model server found on this machine; the bundled model is used", err=True)
+    usable = [model for endpoint in found if endpoint.problem is None for model in endpoint.models]
+    if all(map(_NO_ANSWERS.search, usable)):
+        what = "no usable model server" if not usable else "no model that answers questions"
+        typer.echo(f"{what} found on this machine; the bundled model is used", err=True)
     with _writing(path):
         path.write_text(_HEAD + yaml.safe_dump(make_team(found), sort_keys=False, width=110), encoding="utf-8")
 
@@ -77,7 +81,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def make_team(found: list[FoundEndpoint]) -> dict[str, object]:
-    """Return a team file's content: every model found, else the bundled one, and an expert to begin with."""
+    """Return a team file's content: every model found, the bundled one if none answers, and an expert to begin with."""
     models: dict[str, dict[str, object]] = {}
     for endpoint in found:
         dialect = endpoint.kind if endpoint.kind in {"llama.cpp", "vllm"} else "openai"
@@ -89,15 +93,16 @@ def make_team(found: list[FoundEndpoint]) -> dict[str, object]:
                 "dialect": dialect,
             }
             models[_name(model, models)] = spec
-    if not models:
-        models["smollm2"] = {"backend": "embedded"}
+    first = next((name for name, spec in models.items() if not _NO_ANSWERS.search(str(spec["model"]))), None)
+    if first is None:
+        first = _name("smollm2", models)
+        models[first] = {"backend": "embedded"}
         planner: dict[str, object] = {"kind": "rules"}
         aggregator: dict[str, object] = {"kind": "joined"}
     else:
-        first = next(iter(models))
         planner, aggregator = {"kind": "model", "model": first}, {"kind": "model", "model": first}
     general = {
-        "model": next(iter(models)),
+        "model": first,
         "description": "An expert in general knowledge who answers questions about everyday matters of every kind.",
         "examples": ["What is the capital of Peru?", "How many days has a leap year?", "Why is the sky blue?"],
     }

@@ -87,11 +87,6 @@ class Workload:
         """The number of nodes."""
         return sum(len(run.nodes) for run in self.runs)
 
-    @property
-    def experts(self) -> dict[str, str]:
-        """The model of every expert that a node names."""
-        return {node.expert: node.model for run in self.runs for node in run.nodes}
-
 
 @dataclass(frozen=True, slots=True)
 class Mix:

@@ -29,7 +29,15 @@ _ASKS = re.compile(
     r"|must|has|have|had|name|list|tell|give|explain|describe|define|compare|summari[sz]e|translate)\b",
     re.IGNORECASE,
 )
-_LEAD = re.compile(r"^(?:and|but|or|so|ok(?:ay)?|then)\b[\s,]*", re.IGNORECASE)
+_LEAD = re.compile(r"^(?:and|but|or|so|ok(?:ay)?|then)\b[\s,.;:!]*", re.IGNORECASE)
+# Words after a lead that say or ask something by themselves: "Ok thanks, who painted it?", "But I asked for the river."
+_CLAUSE = re.compile(
+    r"^(?:i|we|you|they|thanks?|please|yes|no|not)\b|^(?:i|it|that|he|she|here|there|let)['’]"
+    r"|\b(?:who|whom|whose|what|which|when|where|why|how|is|are|was|were|do|does|did|has|have|had|can|could|should|would)\b"
+    r"|[;:!?]\s",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(rf"^{_PREPOSITION}\s+(?:what|which)\b", re.IGNORECASE)
 _ABOUT = re.compile(r"^(?:what|how)\s+about\s+", re.IGNORECASE)
 _BARE = re.compile(r"^(why|how|when|where|who)(?:\s+(?:so|exactly|not))?$", re.IGNORECASE)
 _PRONOUN = re.compile(
@@ -124,7 +132,8 @@ def _resolved(question: str, before: _Before) -> str:
     fragment = _ABOUT.sub("", core).rstrip(" ?.!")
     if bare := _BARE.match(fragment):
         return f"{before.said} {bare[0].capitalize()}?"
-    if fragment and fragment != question.rstrip(" ?.!") and not _ASKS.match(fragment):
+    is_clause = _ASKS.match(fragment) or _CLAUSE.search(_WHICH.sub("", fragment))
+    if fragment and fragment != question.rstrip(" ?.!") and not is_clause:
         return _filled_in(fragment, before) or question
     resolved = _without_pronouns(core, before)
     return question if resolved == core else resolved[:1].upper() + resolved[1:]

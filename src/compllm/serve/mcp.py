@@ -12,6 +12,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
 
 from compllm import __version__
+from compllm.codec import decode, encode
 from compllm.core import events as ev
 from compllm.errors import CompLLMError, RunError
 from compllm.explain import explain, render_summary, render_text
@@ -76,7 +77,8 @@ class _Tools:
             run = self._team.start(question, plan=parse_plan(plan) if plan else None)
             events, progress = [], _Progress()
             async with aclosing(self._team.follow(run)) as stream:
-                async for stamped in stream:
+                async for made in stream:
+                    stamped = decode(encode(made))  # what models write need not be text that JSON can hold
                     events.append(stamped)
                     if news := progress.take(stamped.event):
                         await context.report_progress(progress.ended, progress.nodes, news)

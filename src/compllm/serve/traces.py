@@ -22,6 +22,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
 
 from compllm.core import events as ev
 from compllm.core.answers import SubAnswer
+from compllm.serve.answering import sound
 from compllm.settings import wants_content
 
 _PROVIDER = "compllm"
@@ -81,7 +82,7 @@ class Traces:
             "gen_ai.agent.name": event.team,
             "compllm.run.id": event.run,
             "compllm.planner": event.planner,
-            **({"enduser.id": event.user} if event.user else {}),
+            **({"enduser.id": sound(event.user)} if event.user else {}),
             **self._content("input", "user", event.question),
         }
         nothing_above = trace.set_span_in_context(trace.INVALID_SPAN)
@@ -165,12 +166,12 @@ class Traces:
     def _fail(self, span: Span, kind: str, reason: str) -> None:
         """Mark a span as failed; a reason may quote what was asked, so it counts as content."""
         span.set_attribute("error.type", kind)
-        span.set_status(Status(StatusCode.ERROR, reason if self._with_content else None))
+        span.set_status(Status(StatusCode.ERROR, sound(reason) if self._with_content else None))
 
     def _content(self, direction: str, role: str, text: str) -> _Attributes:
         if not self._with_content:
             return {}
-        message = {"role": role, "parts": [{"type": "text", "content": text}]}
+        message = {"role": role, "parts": [{"type": "text", "content": sound(text)}]}
         return {f"gen_ai.{direction}.messages": json.dumps([message], ensure_ascii=False)}
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compllm.assembly import make_embedded, model_of
-from compllm.config import EmbeddedModelConfig, Name, Size, TeamFile, find_team, load_team
+from compllm.config import EmbeddedModelConfig, Name, Size, TeamFile, check_devices, find_team, load_team
 from compllm.core.ledger import Device, Model
 from compllm.core.rules import Rules
 from compllm.core.simulation import Failures, Truth
@@ -25,6 +25,7 @@ from compllm.yamlfile import Document, Key, explain_errors, read_yaml
 
 Factor = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
@@ -69,7 +70,7 @@ class _Traffic(_Section):
 
     rate: float = Field(1.0, gt=0)
     skew: float = Field(1.0, ge=0, le=10)
-    sizes: tuple[int, int] = (2, 8)
+    sizes: tuple[Count, Count] = (2, 8)
     duration_s: float = Field(1.0, gt=0)
     spread: float = Field(0.5, ge=0, le=3)
     estimates: bool = True
@@ -136,11 +137,16 @@ def _is_simulation(data: Any) -> bool:
 
 
 def _check_names(document: Document, file: _SimulationFile) -> None:
+    check_devices(document, file.devices)
     for name, model in file.models.items():
         for place, device in enumerate(model.devices):
             _known(document, ("models", name, "devices", place), device, file.devices, "device")
     for expert, model_name in file.experts.items():
         _known(document, ("experts", expert), model_name, file.models, "model")
+    least, most = file.traffic.sizes
+    if least > most:
+        problem = f"the least nodes of a plan, {least}, are more than the most, {most}"
+        raise document.error(("traffic", "sizes"), problem, "write the smaller number first")
 
 
 def _known(document: Document, key: Key, name: str, known: Mapping[str, Any], what: str) -> None:

@@ -69,10 +69,11 @@ def simulate_all(scenarios: Mapping[str, Scenario], workload: Workload, seed: in
 
 def _simulate(scenario: Scenario, workload: Workload, seed: int) -> SimulationResult:
     known = {model.name for model in scenario.models}
-    for expert, model in workload.experts.items():
-        if model not in known:
+    for node in (node for run in workload.runs for node in run.nodes):
+        if node.model not in known:
             raise ConfigError(
-                f"the trace sends expert {expert!r} to model {model!r}, which is none of {', '.join(sorted(known))}; "
+                f"the trace sends expert {node.expert!r} to model {node.model!r}, "
+                f"which is none of {', '.join(sorted(known))}; "
                 "simulate it with the file of the team it was recorded from, or add the model"
             )
     scheduler = Scheduler(scenario.models, scenario.devices, scenario.rules)

@@ -104,6 +104,12 @@ def test_a_plan_may_still_be_written_while_its_first_nodes_run() -> None:
     assert result.runs[0].ended_s == 10.0
 
 
+def test_no_node_is_told_before_its_parents() -> None:
+    early = WorkNode(2, (1,), "a", "a", 1.0, 1.0)
+    result = play([run("r", 0.0, WorkNode(1, (), "a", "a", 1.0, 1.0, added_s=5.0), early)], [model("a")])
+    assert times(result) == {("r", 1): (7.0, 8.0), ("r", 2): (8.0, 9.0)}
+
+
 def test_a_crash_loses_what_is_in_flight_and_the_node_is_tried_again_after_a_load() -> None:
     truth = Truth(failures=Failures(crash_mean_s=3.0))
     seed = next(s for s in itertools.count() if Luck(truth, s).life_s("a", 1) < 2.0 < Luck(truth, s).life_s("a", 2))

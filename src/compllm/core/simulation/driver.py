@@ -119,9 +119,12 @@ class _Simulation:
         self._cancel_after(run, self._luck.leaves_after_s(spec.id, spec.critical_path_s), "cancelled")
 
     def _tell_plan(self, run: _Run, closed_s: float) -> None:
-        """Report the nodes as they are added; a plan that is there as a whole is told at once."""
+        """Report the nodes as they are added, none before its parents; a plan that is there as a whole, at once."""
         spec = run.spec
-        told = [(node.added_s, self._node_added(spec, node)) for node in spec.nodes]
+        told_s: dict[int, float] = {}
+        for node in spec.nodes:
+            told_s[node.id] = max([node.added_s, *(told_s[parent] for parent in node.parents)])
+        told = [(told_s[node.id], self._node_added(spec, node)) for node in spec.nodes]
         if closed_s == 0:
             self._dispatch(*(event for _, event in told), ev.PlanClosed(spec.id))
             return
