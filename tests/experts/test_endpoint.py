@@ -133,6 +133,15 @@ async def test_unicode_may_be_split_anywhere() -> None:
         assert await text_of(backend_of(server)) == text
 
 
+async def test_halves_of_a_character_in_two_events_make_one() -> None:
+    halves = [
+        b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % half
+        for half in (rb"a\ud83d", rb"\ude00b", rb"\ud83d")
+    ]
+    with serving(stream_of(*halves, delta(finish_reason="stop"), DONE)) as server:
+        assert await text_of(backend_of(server)) == "a😀b\ufffd"
+
+
 @pytest.mark.parametrize("count", [-1, True, "3", 1.5, 10**400])
 async def test_a_count_that_counts_nothing_is_unknown(count: object) -> None:
     usage = event({"choices": [], "usage": {"prompt_tokens": count, "completion_tokens": 2}})

@@ -9,6 +9,7 @@ from typing import Any
 
 from compllm.errors import ExpertError
 from compllm.experts.base import Chunk
+from compllm.experts.characters import CharacterJoiner
 from compllm.experts.thinking import ThoughtFilter, spent
 
 MAX_REPLY_BYTES = 16 * 2**20  # as received; a streamed token takes some 250 bytes
@@ -22,6 +23,7 @@ class Reply:
         self.done = False
         self._max_tokens = max_tokens
         self._error = error
+        self._characters = CharacterJoiner()
         self._thoughts = ThoughtFilter()
         self._line = bytearray()
         self._received_bytes = 0
@@ -56,7 +58,8 @@ class Reply:
             ExpertError: the reply is not whole.
             ExpertResponseError: the reply is empty.
         """
-        left = [*self.feed(b"\n"), Chunk(self._answered(self._thoughts.end()))]
+        left = self.feed(b"\n")
+        left.append(Chunk(self._answered(self._thoughts.feed(self._characters.end()) + self._thoughts.end())))
         if not self.whole:
             raise broken_off(self._error)
         if not self._wrote and self._finish_reason == "length":
@@ -97,7 +100,7 @@ class Reply:
         if not isinstance(text, str) or not isinstance(reason, str | None):
             raise TypeError
         self._finish_reason = reason
-        return self._answered(self._thoughts.feed(text))
+        return self._answered(self._thoughts.feed(self._characters.feed(text)))
 
     def _answered(self, text: str) -> str:
         self._wrote = self._wrote or bool(text.strip())

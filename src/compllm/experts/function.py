@@ -15,6 +15,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from compllm.errors import ConfigError, ExpertResponseError
 from compllm.experts.base import ChatRequest, Chunk, LoadReport
+from compllm.experts.characters import whole_characters
 
 Function = Callable[[str], str | None]
 
@@ -65,7 +66,7 @@ class FunctionBackend:
             raise ExpertResponseError(f"{self._name} returned {type(answer).__name__} instead of text")
         if not answer or answer.isspace():
             raise ExpertResponseError(f"{self._name} has no answer to this")
-        yield Chunk(answer)
+        yield Chunk(whole_characters(answer))
         yield Chunk(finish_reason="stop")
 
 
