@@ -69,6 +69,7 @@ def test_runs_are_recorded_and_simulated_again(invoke: Invoke, serve: Serve) -> 
     [
         ((), "needs one workload; give --trace FILE (see --record) or --random N"),
         (("--random", "1", "--trace", "t"), "are two workloads; give one"),
+        (("--trace", "t", "--rate", "2"), "--rate and --skew are for --random; a trace has its own times and experts"),
         (("--trace", "t"), "t: no such file"),
         (("--random", "1", "--capacity", "gpu=1GiB"), "there is no device 'gpu'; the devices are cpu"),
         (("--random", "1", "--capacity", "cpu=1GiB"), "model 'law' needs 6,144 MiB"),

@@ -25,10 +25,14 @@ def simulate(
     ] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Workload: a file that --record has written.")] = None,
     runs: Annotated[int | None, typer.Option("--random", min=1, help="Workload: so many random runs.")] = None,
-    rate: Annotated[float | None, typer.Option("--rate", min=1e-6, help="Random runs per second; default: 1.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=1e-6, help="For --random: runs per second; default: 1.")
+    ] = None,
     skew: Annotated[
         float | None,
-        typer.Option("--skew", min=0, max=10, help="Popularity of experts (Zipf); 0: all alike, default: 1."),
+        typer.Option(
+            "--skew", min=0, max=10, help="For --random: popularity of experts (Zipf); 0: all alike, default: 1."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same simulation.")] = 0,
     capacity: Annotated[
@@ -59,6 +63,8 @@ def simulate(
         elif scale:
             _scale(plot, as_json=as_json)
         else:
+            if trace is not None and (rate is not None or skew is not None):
+                raise ConfigError("--rate and --skew are for --random; a trace has its own times and experts")
             scenarios = _scenarios(file, rate, skew, noise, fail_rate, capacity or [], speed or [])
             results = _results(scenarios, trace, runs, seed, plot)
             _show(results, as_json=as_json)
