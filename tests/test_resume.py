@@ -154,7 +154,7 @@ async def test_what_cannot_be_resumed_is_said(tmp_path: Path) -> None:
     async with clinic.team() as team:
         for name, kind, words in (
             (run, RunError, "only a run whose process has died can be resumed; this one is answered"),
-            ("other", RunError, "the run was asked of the team pets; name its file with --team"),
+            ("other", RunError, "the run was asked of the team pets; this is clinic"),
             ("x", JournalError, "has no run 'x'"),
         ):
             with pytest.raises(kind, match=words):

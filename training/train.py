@@ -27,7 +27,7 @@ from torch.optim import AdamW
 
 from compllm.experts.embedded.weights import bundled_source
 from training.lora.checkpoint import Position, restore, save
-from training.lora.folders import latest
+from training.lora.folders import chosen, latest
 from training.lora.model import Trainee, halve_frozen, load_adapter, multiplies_bfloat16, new_adapter, tokenizer
 from training.lora.rows import Curriculum, Encode, Example, encode_row, epoch_batches, learning_rate, read_rows
 
@@ -162,7 +162,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out, if any")
-    parser.add_argument("--begin", type=Path, help="checkpoint whose adapter a new training begins with")
+    parser.add_argument(
+        "--begin", type=Path, help="checkpoint, or folder of some, whose adapter a new training begins with"
+    )
     return parser.parse_args()
 
 
@@ -179,7 +181,9 @@ def main() -> int:
     heldout = [
         [measured[i] for i in batch] for batch in epoch_batches(lengths, arguments.batch_tokens, random.Random(0))
     ]
-    checkpoint = (latest(arguments.out) if arguments.resume else None) or arguments.begin
+    checkpoint = (latest(arguments.out) if arguments.resume else None) or (
+        chosen(arguments.begin) if arguments.begin else None
+    )
     model = (
         load_adapter(source, checkpoint, trainable=True)
         if checkpoint

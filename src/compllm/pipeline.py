@@ -234,7 +234,7 @@ class Team:
         if row.status != "interrupted":
             raise RunError(f"only a run whose process has died can be resumed; this one is {row.status}", run=row.id)
         if row.team != self.file.config.name:
-            raise RunError(f"the run was asked of the team {row.team}; name its file with --team", run=row.id)
+            raise RunError(f"the run was asked of the team {row.team}; this is {self.file.config.name}", run=row.id)
         left = remains(self._journal.events(row.id))
         if left is None:
             raise JournalError(f"journal {self._journal.path} does not hold how run {row.id} began; ask again")

@@ -11,6 +11,7 @@ import pytest
 
 from compllm.codec import decode
 from compllm.core import events as ev
+from compllm.core.routing import Assignment, Candidate
 from compllm.experts.fake import FakeExpert
 from compllm.serve.callers import Caller
 from tests.serve.conftest import MakeTeam
@@ -166,8 +167,25 @@ def test_a_run_that_died_with_its_server_goes_on(make_team: MakeTeam) -> None:
             shown = client.get("/v1/runs/old", headers=ann).json()
             assert (shown["status"], shown["answer"]) == ("answered", "WHAT IS THE HEART?")
             again = client.post("/v1/runs/old/resume", headers=ann)
-            assert (again.status_code, again.json()["error"]["code"]) == (409, "not_interrupted")
+            assert (again.status_code, again.json()["error"]["code"]) == (409, "not_resumable")
             assert "this one is answered" in again.json()["error"]["message"]
+
+
+def test_a_run_of_an_expert_that_is_gone_cannot_be_resumed(served: Served) -> None:
+    given = Assignment((Candidate("brains", "one"),), "given", 1.0, 1.0, passed=True, reason="asked for by name")
+    journal = served.service.team.journal
+    for event in (
+        ev.RunStarted("old", "Why?", "clinic", "given"),
+        ev.NodeAdded("old", 1, "Why?", (), given),
+        ev.PlanClosed("old"),
+    ):
+        journal.record("old", ev.Stamped(0.0, event))
+    journal.flush()
+    journal._connection.execute("UPDATE runs SET pid_started_s = 0 WHERE id = 'old'")
+    with served.client() as client:
+        refused = client.post("/v1/runs/old/resume")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_resumable")
+    assert "no expert 'brains'" in refused.json()["error"]["message"]
 
 
 def test_a_server_that_is_about_to_stop_resumes_nothing(served: Served) -> None:

@@ -16,7 +16,7 @@ from fastapi.sse import format_sse_event
 
 from compllm.codec import decode, encode
 from compllm.core.events import Stamped
-from compllm.errors import JournalError, RunError
+from compllm.errors import JournalError, RoutingError, RunError
 from compllm.explain import Explanation, explain
 from compllm.serve.answering import Ask, admission, begin, expert_of, plan_of
 from compllm.serve.callers import Caller
@@ -88,8 +88,8 @@ async def resume(run_id: str, response: Response, service: ServiceOf, caller: Ad
             run = await service.runs.resume(run_id, caller)
     except JournalError as error:
         raise _unknown(run_id) from error
-    except RunError as error:
-        raise ApiError(HTTPStatus.CONFLICT, str(error), "not_interrupted", "run_id") from error
+    except (RunError, RoutingError) as error:
+        raise ApiError(HTTPStatus.CONFLICT, str(error), "not_resumable", "run_id") from error
     response.headers.update({"Location": f"/v1/runs/{run.id}", "compllm-run": run.id})
     return RunStarted(id=run.id)
 
